@@ -1,0 +1,158 @@
+// Package command holds kvd's command table and its handlers.
+//
+// A command is one row (a Spec) and one handler. Everything that is said of a
+// command, COMMAND INFO, COMMAND DOCS, arity, keys, and which locks it needs,
+// is read from its row. Handlers never lock: the dispatcher takes the locks of
+// all keys of a command (or of all commands of a MULTI block) before the first
+// handler runs and releases them after the last, so a cut of a background save
+// never falls inside a command.
+//
+// The package knows kv, kv/config, kv/resp and the RDB leaf package (DUMP and
+// RESTORE), and the outside world through the small interfaces Saver and
+// Clients.
+package command
+
+import (
+	"log/slog"
+
+	"kvd/kv"
+	"kvd/kv/config"
+)
+
+// Engine is what all connections share: the store, the configuration, the
+// saver and the counters.
+type Engine struct {
+	Store   *kv.Store
+	Config  *config.Config
+	Saver   Saver
+	Clients Clients
+	Log     *slog.Logger
+
+	// Shutdown ends the server; it does not return when it succeeds. It is
+	// set by the program, which alone knows what must be closed.
+	Shutdown func(o ShutdownOptions) error
+
+	state engineState // counters, pause state, table: see engine.go
+}
+
+// ShutdownOptions are those of the SHUTDOWN command.
+type ShutdownOptions struct {
+	Save, NoSave, Now, Force, Abort bool
+}
+
+// LockMode says which locks a command needs before its handler runs.
+type LockMode uint8
+
+const (
+	// LockKeys locks the shards of the command's keys; none if it has none.
+	LockKeys LockMode = iota
+	// LockAll locks every shard (FLUSHALL, SWAPDB, DEBUG DIGEST, KEYS).
+	LockAll
+	// LockSelf takes none: the handler's store calls lock shard by shard
+	// (SCAN, RANDOMKEY). Inside EXEC it counts as LockAll.
+	LockSelf
+)
+
+// Outcome tells the event loop what became of a command.
+type Outcome uint8
+
+const (
+	// Done: the command has run, or was refused; its reply is in Client.Out.
+	Done Outcome = iota
+	// Postponed: the command must wait (CLIENT PAUSE) and was not run. The
+	// loop keeps its bytes unconsumed, reads no more from the client and
+	// calls Do again with the same arguments after Clients.Wake.
+	Postponed
+	// Close: write what is in Client.Out, then close the connection.
+	Close
+)
+
+// Ctx is the state of one event loop while it runs commands. It is not for
+// concurrent use. Handlers read their arguments from Args (Args[0] is the
+// command's name) and append their reply to Client.Out, mostly through the
+// reply methods of Ctx.
+type Ctx struct {
+	*Engine
+	Tx      *kv.Tx
+	Client  *Client
+	Spec    *Spec
+	Args    [][]byte // borrowed from the query buffer, valid during the command
+	Scratch []byte   // reused between commands
+
+	InExec bool // running inside EXEC: all locks are held already
+}
+
+// Clients is the server as commands see it.
+type Clients interface {
+	// Each calls fn for every connected client in order of ID until fn
+	// returns false.
+	Each(fn func(*Client) bool)
+	// Count returns the number of connected clients.
+	Count() int
+	// Kill closes c's connection soon, from its own loop. A client that
+	// kills itself gets its replies first.
+	Kill(c *Client)
+	// Wake makes every loop retry its postponed commands (UNPAUSE).
+	Wake()
+}
+
+// Saver is the background-save manager as commands see it.
+type Saver interface {
+	// Save saves in the foreground (SAVE). ErrSaveInProgress if one runs.
+	Save() error
+	// Start starts a background save. kind is "fork", "thread", "copy", or ""
+	// for the configured default. With schedule a save that cannot start now
+	// is started as soon as the running one has ended. status is the text of the reply.
+	Start(kind string, schedule bool) (status string, err error)
+	// Cancel ends the running save, if any, and waits until it is gone.
+	// ErrNoSave if none runs or is scheduled.
+	Cancel() error
+	// Flushed is called by FLUSHALL: Before cancels a running save before the
+	// locks are taken; after, with all locks released, it saves the empty
+	// data set if save points are configured, as Redis does.
+	BeforeFlushAll()
+	AfterFlushAll()
+	// Reload is DEBUG RELOAD: saves (unless noSave), empties (unless noFlush)
+	// and loads the dump. The caller holds no locks.
+	Reload(noSave, noFlush bool) error
+	// WriteDenied returns the reason why writes must be refused (the last
+	// background save failed and stop-writes-on-bgsave-error is on), or "".
+	// It is one atomic load when all is well.
+	WriteDenied() string
+	// Info returns the state for INFO, LASTSAVE and SHUTDOWN.
+	Info() SaveInfo
+}
+
+// SaveInfo is the state of the saver. Times are Unix seconds, durations are in
+// the unit that their name ends with; -1 means "none yet" where Redis says so.
+type SaveInfo struct {
+	Loading               bool
+	LoadingStart          int64
+	LoadingTotalBytes     int64
+	LoadingLoadedBytes    int64
+	LoadingETASeconds     int64
+	AsyncLoading          bool
+	ChangesSinceLastSave  int64
+	BgsaveInProgress      bool
+	LastSaveUnix          int64
+	LastBgsaveOK          bool
+	LastBgsaveSeconds     int64 // -1 before the first
+	CurrentBgsaveSeconds  int64 // -1 if none runs
+	Saves                 int64
+	LastCOWBytes          int64
+	CurrentCOWBytes       int64
+	CurrentCOWPeakBytes   int64
+	CurrentCOWAgeSeconds  int64
+	CurrentSaveKeysTotal  int64
+	CurrentSaveKeysDone   int64
+	LastLoadKeysExpired   int64
+	LastLoadKeysLoaded    int64
+	CurrentType, LastType string // "fork", "thread", "copy", "none"
+	LastPauseUsec         int64  // locks taken to locks released
+	LatestForkUsec        int64  // the clone alone
+	TotalForks            int64
+	LastExtraMemoryPeak   int64
+	LastError             string
+	Scheduled             bool
+	ChildPID              int
+}
