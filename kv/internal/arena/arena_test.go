@@ -1,0 +1,194 @@
+package arena
+
+import (
+	"math/rand"
+	"testing"
+)
+
+func newArena(t testing.TB) *Arena {
+	t.Helper()
+	a, err := New(8 << 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+func TestClassesWasteAtMostAnEighth(t *testing.T) {
+	for n := 1; n <= MaxSmall; n++ {
+		c := classOf(n)
+		size := int(classes[c].size)
+		if size < n {
+			t.Fatalf("class %d of %d bytes has only %d", c, n, size)
+		}
+		if c > 2 && classSize(c-1) >= n {
+			t.Fatalf("%d bytes would fit class %d", n, c-1)
+		}
+		if n > 64 && (size-n)*8 > size {
+			t.Errorf("%d bytes in a block of %d", n, size)
+		}
+	}
+	for c, k := range classes[2:] {
+		for _, p := range k.pages {
+			run := int(p) * PageSize
+			slots := run / int(k.size)
+			if p == 0 || slots == 0 || slots > maxSlots {
+				t.Fatalf("class %d: runs of %d pages hold %d slots", c+2, p, slots)
+			}
+			for s := range slots {
+				for _, d := range []int{0, int(k.size) - 1} {
+					delta := uint64(s*int(k.size) + d)
+					if got := int(delta * uint64(k.inv) >> 32); got != s {
+						t.Fatalf("class %d: offset %d is in slot %d, not %d", c+2, delta, got, s)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestRandom allocates and frees blocks of all sizes in several heaps, with
+// cuts in between, against a model that knows each block's content and which
+// blocks existed at the cut.
+func TestRandom(t *testing.T) {
+	a := newArena(t)
+	rng := rand.New(rand.NewSource(1))
+	heaps := []*Heap{a.NewHeap(Data), a.NewHeap(Data), a.NewHeap(Index)}
+	type block struct {
+		heap   int
+		n      int
+		mark   byte
+		shared bool
+	}
+	blocks := map[Ref]block{}
+	var refs []Ref
+	sizes := []int{1, 16, 17, 78, 80, 500, 4096, 5000, 9000, 30000, 40000, 300000, ChunkSize, 3*ChunkSize + 5000}
+	live := false
+	for step := range 60000 {
+		switch op := rng.Intn(1000); {
+		case op < 520:
+			h := rng.Intn(len(heaps))
+			n := sizes[rng.Intn(len(sizes))]
+			if n > 5000 && rng.Intn(20) != 0 {
+				n = 80
+			}
+			ref, err := heaps[h].Alloc(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := blocks[ref]; ok || ref == 0 || ref%8 != 0 {
+				t.Fatalf("block %#x is handed out twice or misplaced", ref)
+			}
+			if a.Size(ref) != RoundSize(n) {
+				t.Fatalf("block of %d bytes has %d, want %d", n, a.Size(ref), RoundSize(n))
+			}
+			b := block{h, n, byte(step), false}
+			data := a.Bytes(ref, n)
+			data[0], data[n-1] = b.mark, b.mark
+			blocks[ref] = b
+			refs = append(refs, ref)
+		case op < 990 && len(refs) > 0:
+			i := rng.Intn(len(refs))
+			ref := refs[i]
+			b := blocks[ref]
+			if got := a.Shared(ref); got != (live && b.shared) {
+				t.Fatalf("step %d: Shared(%#x) = %v, want %v", step, ref, got, b.shared)
+			}
+			data := a.Bytes(ref, b.n)
+			if data[0] != b.mark || data[b.n-1] != b.mark {
+				t.Fatalf("block %#x was overwritten", ref)
+			}
+			if live && b.shared {
+				continue // a real owner would defer the free
+			}
+			heaps[b.heap].Free(ref)
+			delete(blocks, ref)
+			refs[i] = refs[len(refs)-1]
+			refs = refs[:len(refs)-1]
+		case op < 995:
+			if live {
+				a.EndCut()
+			} else {
+				a.BeginCut()
+				for ref, b := range blocks {
+					b.shared = true
+					blocks[ref] = b
+				}
+			}
+			live = !live
+		}
+		if step%5000 == 0 {
+			if err := a.Check(heaps); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if live {
+		a.EndCut()
+	}
+	for _, h := range heaps {
+		h.Drop()
+	}
+	if err := a.Check(heaps); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stats(); s.RunBytes != 0 {
+		t.Errorf("%d bytes are still in runs after dropping all heaps", s.RunBytes)
+	}
+}
+
+func TestFreeTwicePanics(t *testing.T) {
+	a := newArena(t)
+	h := a.NewHeap(Data)
+	ref, _ := h.Alloc(80)
+	h.Free(ref)
+	defer func() {
+		if recover() == nil {
+			t.Error("freeing a block twice went unnoticed")
+		}
+	}()
+	h.Free(ref)
+}
+
+func TestReserveUsedUp(t *testing.T) {
+	a, err := New(minReserve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	h := a.NewHeap(Data)
+	if _, err := h.Alloc(2 * minReserve); err != ErrNoMemory {
+		t.Fatalf("a block larger than the range: %v", err)
+	}
+	n := 0
+	for ; ; n++ {
+		if _, err := h.Alloc(ChunkSize); err != nil {
+			break
+		}
+	}
+	if n < minReserve/ChunkSize-aheadMax-2 {
+		t.Errorf("only %d chunks could be had", n)
+	}
+	if err := a.Check([]*Heap{h}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkAllocFree(b *testing.B) {
+	a := newArena(b)
+	h := a.NewHeap(Data)
+	refs := make([]Ref, 1<<16)
+	for i := range refs {
+		refs[i], _ = h.Alloc(80)
+	}
+	for i := 0; b.Loop(); i++ {
+		k := i * 7919 & (len(refs) - 1)
+		h.Free(refs[k])
+		refs[k], _ = h.Alloc(80)
+	}
+}

@@ -1,0 +1,132 @@
+package arena
+
+import "unsafe"
+
+// The keeper is a goroutine that touches chunks ahead of use, since the first
+// touch of 2 MiB takes up to tens of milliseconds on a cold virtual machine
+// and must not happen under a shard's lock, and that gives empty chunks back.
+// It exists from the first chunk on.
+type keeper struct {
+	wake    chan struct{}
+	stop    chan struct{}
+	done    chan struct{}
+	running bool
+}
+
+// Chunks touched ahead, and empty ones kept for reuse: a fraction of what is in
+// use, within bounds.
+const (
+	aheadMax     = 8
+	aheadDivisor = 32
+)
+
+func (k *keeper) init() {
+	k.wake = make(chan struct{}, 1)
+	k.stop = make(chan struct{})
+	k.done = make(chan struct{})
+}
+
+// wakeKeeper is called with Arena.mu held.
+func (a *Arena) wakeKeeper() {
+	k := &a.keeper
+	if !k.running {
+		k.running = true
+		go a.keep()
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Arena) stopKeeper() {
+	a.mu.Lock()
+	running := a.keeper.running
+	a.keeper.running = true // no new one
+	a.mu.Unlock()
+	close(a.keeper.stop)
+	if running {
+		<-a.keeper.done
+	}
+}
+
+// ahead returns how many chunks should stand ready.
+func (a *Arena) ahead() int {
+	used := a.resident - len(a.ready) - len(a.empty)
+	return min(used/aheadDivisor+min(used, 1), aheadMax)
+}
+
+func (a *Arena) keep() {
+	defer close(a.keeper.done)
+	for {
+		select {
+		case <-a.keeper.stop:
+			return
+		case <-a.keeper.wake:
+		}
+		for a.keepOne() {
+			select {
+			case <-a.keeper.stop:
+				return
+			default:
+			}
+		}
+	}
+}
+
+// keepOne does one piece of work and tells whether there may be more.
+func (a *Arena) keepOne() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	want := a.ahead()
+	switch {
+	case len(a.ready)+len(a.empty) > want && len(a.empty)+len(a.ready) > 0:
+		list := &a.empty
+		if len(*list) == 0 {
+			list = &a.ready
+		}
+		c := (*list)[len(*list)-1]
+		*list = (*list)[:len(*list)-1]
+		a.chunkState[c] = chunkBusy
+		a.mu.Unlock()
+		err := a.discard(c)
+		a.mu.Lock()
+		if err != nil { // cannot be given back: keep it for use
+			a.chunkState[c] = chunkReady
+			a.ready = append(a.ready, c)
+			return false
+		}
+		a.chunkState[c] = chunkGone
+		a.gone = append(a.gone, c)
+		a.resident--
+		return true
+	case len(a.ready)+len(a.empty) < want:
+		var c int
+		if n := len(a.gone); n > 0 {
+			c = a.gone[n-1]
+			a.gone = a.gone[:n-1]
+		} else {
+			var ok bool
+			if c, ok = a.newChunk(); !ok {
+				return false
+			}
+		}
+		a.chunkState[c] = chunkBusy
+		a.resident++
+		a.mu.Unlock()
+		a.touch(c)
+		a.mu.Lock()
+		a.chunkState[c] = chunkReady
+		a.ready = append(a.ready, c)
+		return true
+	}
+	return false
+}
+
+// touch writes to every page of chunk c, which nobody uses yet. With huge pages
+// the first write brings in all of them.
+func (a *Arena) touch(c int) {
+	for i := uintptr(0); i < ChunkSize; i += PageSize {
+		*(*byte)(unsafe.Add(a.base, uintptr(c)*ChunkSize+i)) = 0
+	}
+}

@@ -1,0 +1,122 @@
+package arena
+
+import (
+	"fmt"
+	"math/bits"
+	"unsafe"
+)
+
+// Stats is the state of the page allocator. All sizes are in bytes.
+type Stats struct {
+	RunBytes int64 // pages in runs, whether their slots are used or not
+	Resident int64 // chunks touched and not given back
+	Ahead    int64 // of those, touched ahead of use or kept for reuse
+	Tables   int64 // bookkeeping outside the data pages, an upper bound
+	Huge     bool  // the system took the wish for huge pages
+}
+
+// Stats returns the present state.
+func (a *Arena) Stats() Stats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var r run
+	return Stats{
+		RunBytes: a.inUse * PageSize,
+		Resident: int64(a.resident) * ChunkSize,
+		Ahead:    int64(len(a.ready)+len(a.empty)) * ChunkSize,
+		Tables:   int64(a.topRun)*int64(unsafe.Sizeof(r)) + int64(a.top)*(pagesPerChunk*4+chunkWords*8+3),
+		Huge:     a.hugeErr == nil,
+	}
+}
+
+// Check verifies the whole arena against the heaps that exist and returns the
+// first inconsistency. Every heap's lock must be held.
+func (a *Arena) Check(heaps []*Heap) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	owned := make(map[uint32]bool)
+	inUse := int64(0)
+	taken := make(map[uint32]uint32) // page -> run
+	for _, h := range heaps {
+		if err := h.check(owned, taken, &inUse); err != nil {
+			return err
+		}
+	}
+	if inUse != a.inUse {
+		return fmt.Errorf("arena: runs have %d pages, %d are counted", inUse, a.inUse)
+	}
+	return a.checkChunks(taken)
+}
+
+func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int64) error {
+	a := h.a
+	var bytes, blocks int64
+	var count [numClasses + 1]uint32
+	for id := h.all; id != 0; id = a.runs[id].allNext {
+		r := &a.runs[id]
+		if owned[id] {
+			return fmt.Errorf("arena: run %d has two owners", id)
+		}
+		owned[id] = true
+		count[r.class]++
+		*inUse += int64(r.npages)
+		for p := r.page; p < r.page+r.npages; p++ {
+			if other, ok := taken[p]; ok {
+				return fmt.Errorf("arena: page %d is in runs %d and %d", p, id, other)
+			}
+			taken[p] = id
+			if (r.class != largeClass || p == r.page) && a.pageRun[p] != id {
+				return fmt.Errorf("arena: page %d of run %d names run %d", p, id, a.pageRun[p])
+			}
+		}
+		if r.class == largeClass {
+			bytes += int64(r.npages) * PageSize
+			blocks++
+			continue
+		}
+		used := -(maxSlots - int(r.nslots))
+		for i, w := range r.used {
+			used += bits.OnesCount64(w)
+			if i < int(r.hint) && w != ^uint64(0) {
+				return fmt.Errorf("arena: run %d has a free slot below its hint", id)
+			}
+		}
+		if used != int(r.nslots)-int(r.nfree) {
+			return fmt.Errorf("arena: run %d has %d slots used, %d are counted", id, used, r.nslots-r.nfree)
+		}
+		if r.listed != (r.nfree > 0) {
+			return fmt.Errorf("arena: run %d with %d free slots: listed is %v", id, r.nfree, r.listed)
+		}
+		bytes += int64(used) * int64(r.slotSize)
+		blocks += int64(used)
+	}
+	if bytes != h.bytes || blocks != h.blocks {
+		return fmt.Errorf("arena: heap has %d bytes in %d blocks, counts %d in %d", bytes, blocks, h.bytes, h.blocks)
+	}
+	for c := range numClasses {
+		if count[c] != h.count[c] {
+			return fmt.Errorf("arena: heap has %d runs of class %d, counts %d", count[c], c, h.count[c])
+		}
+	}
+	return nil
+}
+
+func (a *Arena) checkChunks(taken map[uint32]uint32) error {
+	for c := range a.top {
+		if a.chunkState[c] == chunkBusy {
+			continue
+		}
+		for p := range pagesPerChunk {
+			page := uint32(c*pagesPerChunk + p)
+			free := a.chunkFree[c][p/64]>>(p%64)&1 != 0
+			_, used := taken[page]
+			if free == used {
+				return fmt.Errorf("arena: page %d of chunk %d: free %v, in a run %v", page, c, free, used)
+			}
+		}
+		if got := longestFree(&a.chunkFree[c]); got != a.chunkMax[c] {
+			return fmt.Errorf("arena: chunk %d has %d free pages in a row, noted are %d", c, got, a.chunkMax[c])
+		}
+	}
+	return nil
+}
