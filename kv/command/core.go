@@ -80,6 +80,12 @@ type Ctx struct {
 	Scratch []byte   // reused between commands
 
 	InExec bool // running inside EXEC: all locks are held already
+
+	clock int64    // engine time, ns: when the last command ended or the round began
+	local counters // since the last EndRound
+	pub   published
+	keys  [][]byte // reused by lockFor
+	after []func() // what a transaction does when its locks are released
 }
 
 // Clients is the server as commands see it.

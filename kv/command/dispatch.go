@@ -1,0 +1,198 @@
+package command
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Do runs one command for c, or refuses it; the reply is appended to c.Out.
+// args must hold at least the name. They are borrowed: nothing of them is
+// kept after Do returns.
+func (x *Ctx) Do(c *Client, args [][]byte) Outcome {
+	x.Client, x.Args = c, args
+	s := x.state.table.lookup(args)
+	if s == nil || c.state != 0 || x.state.gate.Load() != 0 || !s.arityOK(len(args)) || s.Flags&(Protected|Write) != 0 && !x.free(s) {
+		return x.doChecked(s)
+	}
+	x.setLast(s)
+	x.run(s)
+	if c.state&stCloseAfter != 0 {
+		return Close
+	}
+	return Done
+}
+
+// free tells whether a write or protected command needs no closer look.
+func (x *Ctx) free(s *Spec) bool {
+	return s.Flags&Protected == 0 && x.Saver.WriteDenied() == ""
+}
+
+func (x *Ctx) setLast(s *Spec) {
+	if c := x.Client; c.lastCmd.Load() != s {
+		c.lastCmd.Store(s)
+	}
+}
+
+// doChecked is Do for all but the plain case: the checks in Redis' order.
+func (x *Ctx) doChecked(s *Spec) Outcome {
+	c := x.Client
+	mark := len(c.Out)
+	if c.state&stSkipNext != 0 {
+		c.state = c.state&^stSkipNext | stReplySkip
+	}
+	x.setLast(s)
+	if !x.refuse(s) {
+		if x.mustWait(s) {
+			x.setPostponed(c, true)
+			return Postponed
+		}
+		x.setPostponed(c, false)
+		if c.state&stMulti != 0 && s.Flags&NeverQueue == 0 {
+			x.enqueue(s)
+		} else {
+			x.run(s)
+		}
+	}
+	if c.state&(stReplyOff|stReplySkip) != 0 {
+		c.Out = c.Out[:mark]
+		c.state &^= stReplySkip
+	}
+	if c.state&stCloseAfter != 0 {
+		return Close
+	}
+	return Done
+}
+
+// refuse replies the error, if the command may not run now, in the order of
+// Redis' processCommand.
+func (x *Ctx) refuse(s *Spec) bool {
+	c := x.Client
+	switch {
+	case s == nil:
+		x.reject(nil, x.unknown())
+	case !s.arityOK(len(x.Args)):
+		x.reject(s, sprintf(errArity, s.Name))
+	case s.Flags&Protected != 0 && !x.protectedAllowed():
+		x.reject(s, sprintf(errProtected, strings.ToUpper(s.Name), "enable-"+s.Name+"-command"))
+	case c.state&stUnauth != 0 && s.Flags&NoAuth == 0 && x.passwordSet():
+		x.reject(s, errNoAuth)
+	case c.state&stMulti != 0 && s.Flags&NoMulti != 0:
+		x.reject(s, errNoMultiCommand)
+	case s.Flags&Write != 0 || s.Name == "ping" || s.isExec() && c.queue.flags&Write != 0:
+		if reason := x.Saver.WriteDenied(); reason != "" {
+			x.reject(s, errMisconf+sprintf(errMisconfReason, reason))
+			return true
+		}
+		return x.refuseLoading(s)
+	default:
+		return x.refuseLoading(s)
+	}
+	return true
+}
+
+func (x *Ctx) refuseLoading(s *Spec) bool {
+	if !x.IsLoading() || s.Flags&Loading != 0 && !(s.isExec() && x.Client.queue.denyLoading) {
+		return false
+	}
+	x.reject(s, errLoading)
+	return true
+}
+
+// mustWait tells whether CLIENT PAUSE holds the command back.
+func (x *Ctx) mustWait(s *Spec) bool {
+	if x.state.gate.Load()&gatePause == 0 {
+		return false
+	}
+	f := s.Flags
+	if s.isExec() {
+		f |= x.Client.queue.flags
+	}
+	return x.paused(f&(Write|MayReplicate) != 0)
+}
+
+// reject replies an error for a command that was not run. It spoils an open
+// transaction, and ends it if the command was EXEC.
+func (x *Ctx) reject(s *Spec, text string) {
+	if s != nil {
+		x.local.reject(s)
+	}
+	c := x.Client
+	if c.state&stMulti != 0 {
+		c.state |= stDirtyExec
+	}
+	if s != nil && s.isExec() {
+		x.discard()
+		x.Errf(errExecAbortBecause, text)
+		return
+	}
+	x.Err(text)
+}
+
+// unknown words the error for a name that is not in the table.
+func (x *Ctx) unknown() string {
+	if s := x.state.table.lookupName(x.Args[0]); s != nil {
+		return sprintf(errUnknownSubcommand, cText(x.Args[1], 128), strings.ToUpper(cText(x.Args[0], len(x.Args[0]))))
+	}
+	var quoted []byte
+	for _, a := range x.Args[1:] {
+		if len(quoted) >= 128 {
+			break
+		}
+		quoted = append(quoted, '\'')
+		quoted = append(quoted, cText(a, 128-(len(quoted)-1))...)
+		quoted = append(quoted, "' "...)
+	}
+	return sprintf(errUnknownCommand, cText(x.Args[0], 128), bytes.TrimRight(quoted, "\r\n"))
+}
+
+// run takes the command's locks, calls its handler and counts it.
+func (x *Ctx) run(s *Spec) {
+	x.Spec = s
+	errs := x.local.errs
+	if s.oneKey {
+		x.Tx.LockKey(x.Args[1])
+		s.Handler(x)
+		x.Tx.Unlock()
+	} else {
+		x.runLocked(s)
+	}
+	end := x.now()
+	x.record(s, end-x.clock, x.local.errs != errs)
+	x.clock = end
+}
+
+// runLocked is run for commands with any number of keys, or none.
+func (x *Ctx) runLocked(s *Spec) {
+	if s.Before != nil {
+		s.Before(x)
+	}
+	if x.lockFor(s) {
+		s.Handler(x)
+		x.Tx.Unlock()
+	} else {
+		s.Handler(x)
+	}
+	if s.After != nil {
+		s.After(x)
+	}
+}
+
+// lockFor takes the locks of the command in x.Args; false if it needs none.
+func (x *Ctx) lockFor(s *Spec) bool {
+	switch {
+	case s.Lock == LockAll:
+		x.Tx.LockAll()
+	case s.Lock == LockSelf:
+		return false
+	default:
+		x.keys = s.appendKeys(x.keys[:0], x.Args)
+		if len(x.keys) == 0 {
+			return false
+		}
+		x.Tx.LockKeys(x.keys)
+		clear(x.keys) // they point into the query buffer
+	}
+	return true
+}
+
+func (s *Spec) isExec() bool { return s.exec }
