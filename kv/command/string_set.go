@@ -1,0 +1,187 @@
+package command
+
+import (
+	"math"
+
+	"kvd/kv"
+)
+
+// setOptions are the options that SET and GETEX understand.
+type setOptions uint16
+
+const (
+	setNX setOptions = 1 << iota
+	setXX
+	setGet
+	setKeepTTL
+	setPersist
+	setEX
+	setPX
+	setEXAT
+	setPXAT
+
+	setSeconds  = setEX | setEXAT
+	setRelative = setEX | setPX
+	// setAnyExpiry: at most one of these (given twice, the last one counts).
+	setAnyExpiry = setKeepTTL | setPersist | setEX | setPX | setEXAT | setPXAT
+)
+
+// setKeyword is an option's keyword: which one it is, which others it does
+// not stand with, and whether a time follows.
+type setKeyword struct {
+	word    string
+	option  setOptions
+	exclude setOptions
+	time    bool
+}
+
+var setKeywords = []setKeyword{
+	{"nx", setNX, setXX, false},
+	{"xx", setXX, setNX, false},
+	{"get", setGet, 0, false},
+	{"keepttl", setKeepTTL, setAnyExpiry &^ setKeepTTL, false},
+	{"ex", setEX, setAnyExpiry &^ setEX, true},
+	{"px", setPX, setAnyExpiry &^ setPX, true},
+	{"exat", setEXAT, setAnyExpiry &^ setEXAT, true},
+	{"pxat", setPXAT, setAnyExpiry &^ setPXAT, true},
+}
+
+var getexKeywords = append([]setKeyword{
+	{"persist", setPersist, setAnyExpiry &^ setPersist, false},
+}, setKeywords[4:]...)
+
+// parseSetOptions reads the options args[i:]; time is the argument of the
+// last option that has one. ok is false after a syntax error.
+func (x *Ctx) parseSetOptions(i int, words []setKeyword) (o setOptions, time []byte, ok bool) {
+next:
+	for ; i < len(x.Args); i++ {
+		arg := option(x.Args[i])
+		for k := range words {
+			w := &words[k]
+			if !is(arg, w.word) || o&w.exclude != 0 || w.time && i+1 == len(x.Args) {
+				continue
+			}
+			o |= w.option
+			if w.time {
+				i++
+				time = x.Args[i]
+			}
+			continue next
+		}
+		x.Err(errSyntax)
+		return 0, nil, false
+	}
+	return o, time, true
+}
+
+// expiryAt returns the Unix time in milliseconds that a time argument of
+// option o means. ok is false after an error.
+func (x *Ctx) expiryAt(arg []byte, o setOptions) (at int64, ok bool) {
+	n, ok := x.parseInt(arg)
+	if !ok {
+		return 0, false
+	}
+	valid := n > 0
+	if o&setSeconds != 0 {
+		valid = valid && n <= math.MaxInt64/1000
+		n *= 1000
+	}
+	if o&setRelative != 0 {
+		n += x.Tx.Now()
+	}
+	if !valid || n <= 0 {
+		x.Errf(errInvalidExpire, x.Spec.Name)
+		return 0, false
+	}
+	return n, true
+}
+
+func cmdSet(x *Ctx) {
+	if len(x.Args) == 3 {
+		if err := x.Tx.SetString(x.Client.db, x.Args[1], x.Args[2], stringEncoding(x.Args[2]), kv.NoExpiry); err != nil {
+			x.storeErr(err)
+			return
+		}
+		x.OK()
+		return
+	}
+	o, time, ok := x.parseSetOptions(3, setKeywords)
+	if !ok {
+		return
+	}
+	at := kv.NoExpiry
+	if time != nil {
+		if at, ok = x.expiryAt(time, o); !ok {
+			return
+		}
+	} else if o&setKeepTTL != 0 {
+		at = kv.KeepExpiry
+	}
+	start := len(x.Client.Out)
+	if o&setGet != 0 && !x.replyString(x.Args[1]) {
+		return
+	}
+	if o&(setNX|setXX) != 0 {
+		if _, found := x.lookupWrite(x.Args[1]); found == (o&setNX != 0) {
+			if o&setGet == 0 {
+				x.Null()
+			}
+			return
+		}
+	}
+	if x.store(start, x.Args[1], x.Args[2], at) && o&setGet == 0 {
+		x.OK()
+	}
+}
+
+func cmdSetnx(x *Ctx) {
+	if _, found := x.lookupWrite(x.Args[1]); found {
+		x.Int(0)
+		return
+	}
+	if x.store(len(x.Client.Out), x.Args[1], x.Args[2], kv.NoExpiry) {
+		x.Int(1)
+	}
+}
+
+func cmdSetex(x *Ctx)  { x.setFor(setEX) }
+func cmdPsetex(x *Ctx) { x.setFor(setPX) }
+
+// setFor is SETEX and PSETEX: the time stands in front of the value.
+func (x *Ctx) setFor(o setOptions) {
+	at, ok := x.expiryAt(x.Args[2], o)
+	if ok && x.store(len(x.Client.Out), x.Args[1], x.Args[3], at) {
+		x.OK()
+	}
+}
+
+func cmdGetex(x *Ctx) {
+	o, time, ok := x.parseSetOptions(2, getexKeywords)
+	if !ok {
+		return
+	}
+	key := x.Args[1]
+	it, found := x.lookupRead(key)
+	if !found {
+		x.Null()
+		return
+	}
+	if x.wrongType(it) {
+		return
+	}
+	var at int64
+	if time != nil {
+		if at, ok = x.expiryAt(time, o); !ok {
+			return
+		}
+	}
+	x.Bulk(it.Value)
+	switch {
+	case time != nil && at <= x.Tx.Now():
+		x.Tx.Delete(x.Client.db, key)
+	case time != nil:
+		x.Tx.SetExpire(x.Client.db, key, at)
+	case o&setPersist != 0 && it.ExpireAt != kv.NoExpiry:
+		x.Tx.SetExpire(x.Client.db, key, kv.NoExpiry)
+	}
+}
