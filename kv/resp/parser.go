@@ -194,8 +194,8 @@ func (p *Parser) finish() {
 }
 
 // collect makes the argument slices of a command of total arguments whose first header is at pos. It returns n == 0 if
-// the command is incomplete or wrong in any way; advance then finds out which, starting at p.pos with p.left to come if
-// the command was under way. This is the path that all commands take, so it knows canonical headers only.
+// the command is incomplete or wrong in any way; advance then finds out which. This is the path that all commands take, so
+// it keeps no state and knows canonical headers only.
 func (p *Parser) collect(buf []byte, pos, total, maxBulk int) ([][]byte, int) {
 	args := p.args
 	if cap(args) < total && cap(args) < keptArgs {
@@ -205,11 +205,11 @@ func (p *Parser) collect(buf []byte, pos, total, maxBulk int) ([][]byte, int) {
 	for i := range total {
 		at := pos
 		if at+6 > len(buf) || buf[at] != '$' { // the shortest argument is $0\r\n\r\n
-			return p.stop(i, at, total)
+			return p.stop(i)
 		}
 		l := int(buf[at+1]) - '0'
 		if uint(l) > 9 {
-			return p.stop(i, at, total)
+			return p.stop(i)
 		}
 		pos += 4
 		if buf[at+2] != '\r' {
@@ -217,7 +217,7 @@ func (p *Parser) collect(buf []byte, pos, total, maxBulk int) ([][]byte, int) {
 		}
 		end := pos + l
 		if l > maxBulk || end+2 > len(buf) || l < 0 {
-			return p.stop(i, at, total)
+			return p.stop(i)
 		}
 		if i == len(args) {
 			p.used = i
@@ -232,12 +232,9 @@ func (p *Parser) collect(buf []byte, pos, total, maxBulk int) ([][]byte, int) {
 	return args[:total], pos
 }
 
-// stop ends collect before the command's end: the first found arguments are complete, and the next header is at pos.
-func (p *Parser) stop(found, pos, total int) ([][]byte, int) {
+// stop ends collect before the command's end, after so many arguments.
+func (p *Parser) stop(found int) ([][]byte, int) {
 	p.used = max(p.used, found)
-	if p.left == total && p.end == 0 {
-		p.left, p.pos, p.scanned = total-found, pos, pos
-	}
 	return nil, 0
 }
 

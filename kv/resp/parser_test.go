@@ -83,6 +83,8 @@ var parserCases = []struct {
 	{name: "three", in: "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n", commands: [][]string{{"SET", "k", ""}}},
 	{name: "pipeline", in: "*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nPING\r\n$12\r\nabcdefghijkl\r\nPING x\r\n*1\r\n$4",
 		commands: [][]string{{"PING"}, {"PING", "abcdefghijkl"}, {"PING", "x"}}, rest: 6},
+	{name: "no line end", in: "*1\r\n$4\r\nPING", rest: 12},
+	{name: "half a line end", in: "*1\r\n$4\r\nPING\r", rest: 13},
 	{name: "many args", in: "*12\r\n$3\r\nDEL\r\n" + strings.Repeat("$1\r\nx\r\n", 11),
 		commands: [][]string{append([]string{"DEL"}, strings.Split(strings.Repeat("x", 11), "")...)}},
 	{name: "empty commands", in: "*0\r\n*-1\r\n\r\n\n  \r\n*-9223372036854775808\r\nPING\r\n", commands: [][]string{{"PING"}}},
@@ -184,6 +186,58 @@ func TestParserLimitsAreSettable(t *testing.T) {
 	}
 }
 
+// TestUnauthenticatedCompleteCommand: the limits hold for a command in one piece too, whatever MaxBulk is.
+func TestUnauthenticatedCompleteCommand(t *testing.T) {
+	for _, maxBulk := range []int{0, 1 << 30, 1 << 62} {
+		for size, want := range map[int]error{UnauthenticatedMaxBulk: nil, UnauthenticatedMaxBulk + 1: errUnauthenticatedBulk} {
+			p := Parser{MaxBulk: maxBulk}
+			in := AppendBulk(AppendArray(nil, 1), make([]byte, size))
+			if _, _, err := p.Next(in, false); err != want {
+				t.Errorf("%d bytes, MaxBulk %d: %v", size, maxBulk, err)
+			}
+			if args, _, err := p.Next(in, true); want == nil && (err != nil || len(args) != 1) {
+				t.Errorf("%d bytes, authenticated: %v", size, err)
+			}
+		}
+	}
+}
+
+// TestLineLimit: a line of MaxInline bytes is accepted and a longer one is not, even if its end is there already.
+func TestLineLimit(t *testing.T) {
+	fill := func(c string, n int) string { return strings.Repeat(c, n) }
+	for _, c := range []struct {
+		name, in string
+		err      error
+	}{
+		{"inline", fill("x", MaxInline) + "\n", nil},
+		{"inline too long", fill("x", MaxInline+1) + "\n", errInlineTooBig},
+		{"count", "*" + fill("1", MaxInline-1) + "\r\n", errMultibulkLength},
+		{"count too long", "*" + fill("1", MaxInline) + "\r\n", errMultibulkTooBig},
+		{"length", "*1\r\n$" + fill("1", MaxInline-1) + "\r\n", errBulkLength},
+		{"length too long", "*1\r\n$" + fill("1", MaxInline) + "\r\n", errBulkTooBig},
+	} {
+		var p Parser
+		if args, n, err := p.Next([]byte(c.in), true); err != c.err || err == nil && (n != len(c.in) || len(args) != 1) {
+			t.Errorf("%s: %d args, n %d, %v", c.name, len(args), n, err)
+		}
+	}
+}
+
+// TestLinesAreSearchedOnce looks inside, since searching a line again from its start is too fast to be seen in time.
+func TestLinesAreSearchedOnce(t *testing.T) {
+	for _, in := range []string{"PING xyz", "*123", "*1\r\n$12345"} {
+		var p Parser
+		for have := 1; have <= len(in); have++ {
+			if _, n, err := p.Next([]byte(in[:have]), true); n != 0 || err != nil {
+				t.Fatal(n, err)
+			}
+			if at := in[have-1]; p.scanned != have && at != '\r' {
+				t.Errorf("%q: searched to %d", in[:have], p.scanned)
+			}
+		}
+	}
+}
+
 // TestSlowDrip holds the promise that no byte is looked at again and again: each of these would take minutes or hours if
 // every piece were parsed from the start.
 func TestSlowDrip(t *testing.T) {
@@ -270,7 +324,7 @@ func TestArgumentsCannotGrowIntoTheBuffer(t *testing.T) {
 	var p Parser
 	buf := []byte("*2\r\n$1\r\na\r\n$1\r\nb\r\n")
 	args, _, _ := p.Next(buf, true)
-	_ = append(args[0], "OVERWRITTEN"...)
+	_ = append(args[0], "OVERWRIT"...)
 	if string(args[1]) != "b" {
 		t.Error("an append to an argument changed the next one")
 	}
