@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
 func randomBytes(rng *rand.Rand, n int) []byte {
 	p := make([]byte, n)
 	for i := range p {

@@ -305,6 +305,9 @@ func (d *Decoder) pair(ev *Event, what string) error {
 	if err := d.str(&d.key); err != nil {
 		return d.wrap(err, what)
 	}
+	if !d.key.inBuf {
+		d.mark = d.pos // its bytes, which may fill the buffer, need not stay there
+	}
 	if err := d.str(&d.value); err != nil {
 		if what == "key" {
 			what = `value of type "string" of key`

@@ -35,7 +35,7 @@
 // [Encoder] runs in a forked child without a working Go runtime, as well as in an ordinary
 // goroutine. So from [Encoder.Reset] on, neither it nor any function on its path (the Append
 // functions, [CompressLZF], [UpdateCRC]) allocates, locks, defers, asserts interfaces, touches
-// maps, writes a pointer into the heap (no write barrier) or uses more than a few hundred bytes of
+// maps, writes a pointer into the heap (no write barrier) or uses more than about 1 KiB of
 // stack. Buffers are set once, at construction; afterwards integers change and nothing else.
-// TestEncoderChildSafe and TestEncoderCompilesChildSafe hold it to that.
+// TestEncoderAllocatesNothing and TestChildSafeSource hold it to that.
 package rdb
