@@ -251,3 +251,26 @@ func TestDecoderMaxString(t *testing.T) {
 		}
 	}
 }
+
+// TestDecoderSizes pairs keys and values of sizes around those where strings leave the buffer.
+func TestDecoderSizes(t *testing.T) {
+	sizes := []int{0, 1, 63, 64, 1000, 1023, 1024, 1025, 2048, 3000, 4090, 4095, 4096, 4097, 9000}
+	rng := testRand()
+	var list []entry
+	for _, k := range sizes {
+		for _, v := range sizes {
+			list = append(list, entry{0, string(randomBytes(rng, k)), string(randomBytes(rng, v)), 0},
+				entry{0, string(sampleJSON(rng, k)), string(sampleJSON(rng, v)), int64(k + 1)})
+		}
+	}
+	for _, compress := range []bool{false, true} {
+		file := encodeEntries(t, list, 64<<10, EncoderOptions{Checksum: true, Compress: compress})
+		for _, size := range []int{minReadBuffer, minReadBuffer + 1, 5000, 20_000} {
+			got, _, err := decodeEntries(bytes.NewReader(file), DecoderOptions{BufferSize: size})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareEntries(t, got, list)
+		}
+	}
+}
