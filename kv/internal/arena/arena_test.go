@@ -43,7 +43,7 @@ func TestClassesWasteAtMostAnEighth(t *testing.T) {
 			for s := range slots {
 				for _, d := range []int{0, int(k.size) - 1} {
 					delta := uint64(s*int(k.size) + d)
-					if got := int(delta * uint64(k.inv) >> 32); got != s {
+					if got := int(delta * k.inv >> 40); got != s {
 						t.Fatalf("class %d: offset %d is in slot %d, not %d", c+2, delta, got, s)
 					}
 				}

@@ -20,7 +20,7 @@ const (
 
 type class struct {
 	size  uint32
-	inv   uint32                // ceil(2^32 / size), to divide an offset by size
+	inv   uint64                // ceil(2^40 / size), to divide an offset by size
 	pages [maxRunLog + 1]uint16 // pages of a run, by how many the heap has
 }
 
@@ -58,7 +58,7 @@ func makeClasses() (t [numClasses]class) {
 	for c := range t {
 		size := classSize(c)
 		t[c].size = uint32(size)
-		t[c].inv = uint32((1<<32 + size - 1) / size)
+		t[c].inv = uint64((1<<40 + size - 1) / size)
 		if size >= PageSize {
 			for i := range t[c].pages {
 				t[c].pages[i] = uint16(size * bigSlots / PageSize)

@@ -164,7 +164,7 @@ func (a *Arena) Size(ref Ref) int {
 
 func (r *run) slotOf(ref Ref) uint32 {
 	delta := uint64(ref) - uint64(r.page)<<pageShift
-	return uint32(delta * uint64(classes[r.class].inv) >> 32)
+	return uint32(delta * classes[r.class].inv >> 40)
 }
 
 // Drop frees every block at once: O(runs), not O(blocks).

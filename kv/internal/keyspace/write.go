@@ -1,0 +1,286 @@
+package keyspace
+
+import (
+	"encoding/binary"
+
+	"kvd/kv/internal/arena"
+)
+
+// Value is what Insert and Replace store. Kind is made by the function Kind.
+type Value struct {
+	Kind     uint8
+	Data     []byte
+	ExpireAt int64 // Unix milliseconds, 0 for none
+}
+
+// newEntry writes a new entry (and its value's block, if it needs one).
+func (t *Table) newEntry(key []byte, v *Value) (arena.Ref, error) {
+	size, head := entrySize(len(key), len(v.Data), v.ExpireAt != 0)
+	ref, err := t.entries.Alloc(size)
+	if err != nil {
+		return 0, err
+	}
+	b := t.a.Bytes(ref, size)
+	writeHead(b, v.Kind, key, len(v.Data), v.ExpireAt)
+	if len(v.Data) <= inlineMax {
+		copy(b[head:], v.Data)
+		return ref, nil
+	}
+	ext, err := t.entries.Alloc(len(v.Data))
+	if err != nil {
+		t.entries.Free(ref)
+		return 0, err
+	}
+	copy(t.a.Bytes(ext, len(v.Data)), v.Data)
+	putRef(b[head:], ext)
+	return ref, nil
+}
+
+// Insert adds a key that is not in the table. now is in Unix seconds.
+func (t *Table) Insert(h uint64, key []byte, v *Value, now uint32) error {
+	ref, err := t.newEntry(key, v)
+	if err != nil {
+		return err
+	}
+	if err := t.place(h, ref, v.ExpireAt, now); err != nil {
+		t.retireEntry(ref)
+		return err
+	}
+	return nil
+}
+
+// place puts a new entry into the index.
+func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error {
+	pos := t.rest(h)
+	if t.dir == 0 {
+		if err := t.create(now); err != nil {
+			return err
+		}
+	}
+	for {
+		s := t.segmentFor(pos)
+		if int(s.count) < limit(int(s.homes)) {
+			s, err := t.writable(pos, s)
+			if err != nil {
+				return err
+			}
+			t.freshen(s, now)
+			clock := byte(now - binary.LittleEndian.Uint32(t.clockBase(s)))
+			slot := makeSlot(ref, tagOf(pos, s.depth), expireAt != 0)
+			if s.insert(s.table(), s.clocks(t.a), slot, clock) {
+				t.count++
+				if expireAt != 0 {
+					t.expires++
+					s.expires++
+					s.noteExpiry(expireAt)
+				}
+				return nil
+			}
+		}
+		if err := t.grow(pos, s); err != nil {
+			return err
+		}
+	}
+}
+
+// freshen makes sure that a clock of now can be expressed in s.
+func (t *Table) freshen(s seg, now uint32) {
+	base := t.clockBase(s)
+	if d := now - binary.LittleEndian.Uint32(base); d >= clockOld {
+		t.rebase(s, now)
+	}
+}
+
+// Replace gives the key at p, whose hash is h, another value and expiry.
+func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
+	var e Entry
+	readEntry(t.a, p.entry, &e)
+	size, head := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
+	if len(v.Data) <= inlineMax && e.external == 0 &&
+		arena.RoundSize(size) == t.a.Size(p.entry) && !t.protected(p.entry) {
+		if err := t.repoint(h, p, p.entry, e.ExpireAt, v.ExpireAt, now); err != nil {
+			return err
+		}
+		b := t.a.Bytes(p.entry, size)
+		if head != e.head || v.ExpireAt != e.ExpireAt {
+			t.keyBuf = append(t.keyBuf[:0], e.Key...)
+			writeHead(b, v.Kind, t.keyBuf, len(v.Data), v.ExpireAt)
+		} else {
+			b[0] = b[0]&^(typeMask|encMask<<encShift) | v.Kind
+			putLen(b, len(e.Key), len(v.Data))
+		}
+		copy(b[head:], v.Data)
+		return nil
+	}
+	ref, err := t.newEntry(e.Key, v)
+	if err != nil {
+		return err
+	}
+	if err := t.repoint(h, p, ref, e.ExpireAt, v.ExpireAt, now); err != nil {
+		t.retireEntry(ref)
+		return err
+	}
+	t.retireEntry(p.entry)
+	return nil
+}
+
+// putLen overwrites the value's length in an entry whose head keeps its length.
+func putLen(b []byte, klen, vlen int) {
+	off := 1
+	if b[0]&flagExpiry != 0 {
+		off = 9
+	}
+	binary.PutUvarint(b[off+uvarintLen(uint64(klen)):], uint64(vlen))
+}
+
+// repoint makes the slot at p refer to ref and keeps the counts of expiries.
+func (t *Table) repoint(h uint64, p Pos, ref arena.Ref, oldExpiry, expiry int64, now uint32) error {
+	s := p.seg
+	if ref != p.entry || oldExpiry != expiry {
+		var err error
+		if s, err = t.writable(t.rest(h), s); err != nil {
+			return err
+		}
+		tab := s.table()
+		tab[p.slot] = makeSlot(ref, slotTag(tab[p.slot]), expiry != 0)
+		if oldExpiry != 0 {
+			t.expires--
+			s.expires--
+		}
+		if expiry != 0 {
+			t.expires++
+			s.expires++
+			s.noteExpiry(expiry)
+		}
+	}
+	t.touch(s, p.slot, now)
+	return nil
+}
+
+// SetExpiry changes the expiry of the key at p; 0 removes it.
+func (t *Table) SetExpiry(h uint64, p Pos, at int64, now uint32) error {
+	var e Entry
+	readEntry(t.a, p.entry, &e)
+	if e.ExpireAt == at {
+		return nil
+	}
+	if e.ExpireAt != 0 && at != 0 && !t.protected(p.entry) {
+		if err := t.repoint(h, p, p.entry, e.ExpireAt, at, now); err != nil {
+			return err
+		}
+		setExpiry(t.a, p.entry, at)
+		return nil
+	}
+	size, head := entrySize(len(e.Key), len(e.Value), at != 0)
+	ref, err := t.entries.Alloc(size)
+	if err != nil {
+		return err
+	}
+	b := t.a.Bytes(ref, size)
+	writeHead(b, e.Kind, e.Key, len(e.Value), at)
+	if e.external != 0 { // the value's block changes hands
+		putRef(b[head:], e.external)
+	} else {
+		copy(b[head:], e.Value)
+	}
+	if err := t.repoint(h, p, ref, e.ExpireAt, at, now); err != nil {
+		t.entries.Free(ref)
+		return err
+	}
+	t.retire(t.entries, p.entry)
+	return nil
+}
+
+// maxSpare bounds the room that Extend leaves behind a growing value.
+const maxSpare = 1 << 20
+
+// Extend makes the value of the key at p size bytes long, no less than now, new
+// bytes zero, and returns it, writable until the next call on the table.
+func (t *Table) Extend(h uint64, p Pos, kind uint8, size int, now uint32) ([]byte, error) {
+	var e Entry
+	readEntry(t.a, p.entry, &e)
+	old := len(e.Value)
+	total, head := entrySize(len(e.Key), size, e.ExpireAt != 0)
+	stays := head == e.head && total <= t.a.Size(p.entry) && !t.protected(p.entry)
+	switch {
+	case stays && size <= inlineMax:
+		b := t.a.Bytes(p.entry, total)
+		b[0] = b[0]&^(typeMask|encMask<<encShift) | kind
+		putLen(b, len(e.Key), size)
+		clear(b[head+old:])
+		t.touch(p.seg, p.slot, now)
+		return b[head:], nil
+	case stays && e.external != 0 && size <= t.a.Size(e.external) && !t.protected(e.external):
+		b := t.a.Bytes(p.entry, total)
+		b[0] = b[0]&^(typeMask|encMask<<encShift) | kind
+		putLen(b, len(e.Key), size)
+		v := t.a.Bytes(e.external, size)
+		clear(v[old:])
+		t.touch(p.seg, p.slot, now)
+		return v, nil
+	}
+	return t.extendCopy(h, p, &e, kind, size, now)
+}
+
+func (t *Table) extendCopy(h uint64, p Pos, e *Entry, kind uint8, size int, now uint32) ([]byte, error) {
+	total, head := entrySize(len(e.Key), size, e.ExpireAt != 0)
+	ref, err := t.entries.Alloc(total)
+	if err != nil {
+		return nil, err
+	}
+	b := t.a.Bytes(ref, total)
+	writeHead(b, kind, e.Key, size, e.ExpireAt)
+	v := b[head:]
+	if size > inlineMax {
+		room := size
+		if size > len(e.Value) { // it grows: leave room for the next time
+			room += min(size, maxSpare)
+		}
+		ext, err := t.entries.Alloc(room)
+		if err != nil {
+			t.entries.Free(ref)
+			return nil, err
+		}
+		putRef(v, ext)
+		v = t.a.Bytes(ext, size)
+	}
+	clear(v[copy(v, e.Value):])
+	if err := t.repoint(h, p, ref, e.ExpireAt, e.ExpireAt, now); err != nil {
+		t.retireEntry(ref)
+		return nil, err
+	}
+	t.retireEntry(p.entry)
+	return v, nil
+}
+
+// Remove deletes the key at p, whose hash is h.
+func (t *Table) Remove(h uint64, p Pos) error {
+	pos := t.rest(h)
+	s, err := t.removeAt(pos, p.seg, p.slot)
+	if err != nil {
+		return err
+	}
+	t.shrink(pos, s)
+	return nil
+}
+
+// removeAt deletes slot i of s, the segment of pos, and returns the segment,
+// which may be a copy.
+func (t *Table) removeAt(pos uint64, s seg, i int) (seg, error) {
+	s, err := t.writable(pos, s)
+	if err != nil {
+		return s, err
+	}
+	tab := s.table()
+	slot := tab[i]
+	s.remove(tab, s.clocks(t.a), i)
+	t.count--
+	if slot&ttlBit != 0 {
+		t.expires--
+		if s.expires--; s.expires == 0 {
+			s.expireAt = 0
+		}
+	}
+	t.retireEntry(slotRef(slot))
+	return s, nil
+}
