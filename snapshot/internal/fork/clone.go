@@ -48,7 +48,7 @@ const (
 	StackFree = 128 << 10
 )
 
-// descend calls serve below padFrames frames of padSize bytes each. It returns
+// descend serves jobs below padFrames frames of padSize bytes each, and returns
 // when jobs is closed. The arithmetic keeps the pads alive.
 //
 //go:noinline
@@ -58,15 +58,16 @@ func descend(depth int, jobs <-chan *Job) byte {
 	if depth > 1 {
 		return descend(depth-1, jobs) + pad[depth&(padSize-1)]
 	}
+	probe(padFrames)
 	for j := range jobs {
 		j.fork()
 	}
 	return pad[depth&(padSize-1)]
 }
 
-// probe touches as much stack again, so that it is grown before the clone and
-// never after. The stack's size is a power of two of at least 2*padFrames pads,
-// of which padFrames are in use: 192 KiB or more remain.
+// probe touches as much stack again, so that it is grown before the first clone
+// and never after. It lasts: the collector halves a stack only if less than a
+// quarter is in use, which leaves as much free as is in use, 192 KiB or more.
 //
 //go:noinline
 func probe(depth int) byte {

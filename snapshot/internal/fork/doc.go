@@ -21,13 +21,12 @@
 // thread held at the clone stays held for ever. Ordinary Go functions run, if
 // they keep to this list:
 //
-//  1. Never allocate. mallocgc may take the lock of the heap (mheap_.lock,
-//     mcentral), and a thread that does not exist may hold it. Check the body
+//  1. Never allocate. mallocgc may take the locks of the heap (mheap_.lock,
+//     mcentral), and a thread that does not exist may hold them. Check the body
 //     with testing.AllocsPerRun and the output of -gcflags=-m.
-//  2. Never lock: sync.Mutex, channels, maps (their hash may grow, their
-//     iterators are heap objects), type assertions to interface types
-//     (runtime.getitab locks the table), fmt, log, time.Now is fine but time
-//     zones are not, os, anything that calls syscall.Syscall.
+//  2. Never lock, and call nothing that does: sync.Mutex, channels, maps, type
+//     assertions to interface types (runtime.getitab locks its table), fmt,
+//     log, os, time zones.
 //  3. Never write a pointer to the heap, a global or through another pointer
 //     (`w.buf = append(w.buf, …)` with w a pointer): the write barrier may have
 //     been on at the clone and then is on for ever; its buffer overflows into
@@ -64,7 +63,7 @@
 // PR_SET_PDEATHSIG follows the thread that forked, not the process. That
 // goroutine has no defer, and lives below nested frames of 64 KiB arrays: the
 // collector shrinks a stack of which less than a quarter is in use, and a probe
-// that once went as deep again has made it large enough. A single larger array
+// that went as deep again before the first clone has made it large enough. A single larger array
 // would not do: the compiler moves variables above 128 KiB to the heap.
 //
 // # What the child is, seen from outside

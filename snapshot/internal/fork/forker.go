@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,4 +175,14 @@ func fdLimit() uint32 {
 		return maxFDs
 	}
 	return uint32(min(lim.Cur, maxFDs))
+}
+
+// mapPage returns a zeroed page that a child shares with its parent.
+func mapPage() (*Page, []byte, error) {
+	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(Page{})),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, nil, err
+	}
+	return (*Page)(unsafe.Pointer(unsafe.SliceData(mem))), mem, nil
 }

@@ -3,9 +3,6 @@ package fork
 import (
 	"sync/atomic"
 	"syscall"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Phase says what the child is doing.
@@ -96,24 +93,4 @@ func (p *Page) Write(fd int, b []byte) syscall.Errno {
 // progress changes whenever the child does anything that it reports.
 func (p *Page) progress() [3]uint64 {
 	return [3]uint64{uint64(p.Keys.Load()), uint64(p.Bytes.Load()), p.beat.Load()}
-}
-
-// failure returns what Fail recorded, nil if nothing. For the parent.
-func (p *Page) failure() error {
-	n := min(max(int(p.errLen.Load()), 0), len(p.errText))
-	errno := syscall.Errno(p.errNo.Load())
-	if n == 0 && errno == 0 {
-		return nil
-	}
-	return &ChildError{What: string(p.errText[:n]), Errno: errno}
-}
-
-// mapPage returns a zeroed page that a child shares with its parent.
-func mapPage() (*Page, []byte, error) {
-	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(Page{})),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
-	if err != nil {
-		return nil, nil, err
-	}
-	return (*Page)(unsafe.Pointer(unsafe.SliceData(mem))), mem, nil
 }

@@ -2,8 +2,11 @@ package fork
 
 import (
 	"os"
+	"os/exec"
+	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,6 +78,26 @@ func TestBodyDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// The compiler must see nothing in the child's files that goes to the heap or
+// needs a write barrier.
+func TestChildFilesCompileClean(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go tool")
+	}
+	cmd := exec.Command("go", "build", "-gcflags=-m -d=wb", "-o", os.DevNull, ".")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	bad := regexp.MustCompile(`(?m)^.*\b(child|clone|page|raw)\.go:.*(escapes to heap|moved to heap|write barrier).*$`)
+	for _, line := range bad.FindAllString(string(out), -1) {
+		t.Error(line)
+	}
+	if !strings.Contains(string(out), "job.go") || !strings.Contains(string(out), "write barrier") {
+		t.Errorf("the compiler did not report: %s", out)
+	}
+}
+
 func TestParsePrivateDirty(t *testing.T) {
 	for text, want := range map[string]int64{
 		"":                                      -1,
@@ -141,8 +164,11 @@ func TestStress(t *testing.T) {
 		t.Skip("no fork under the race detector")
 	}
 	forks := 200
-	if os.Getenv("KVD_LONG") == "1" {
+	switch {
+	case os.Getenv("KVD_LONG") == "1":
 		forks = 4000
+	case runtime.GOMAXPROCS(0) == 1:
+		forks = 20 // every step waits for the disturbers' time slices
 	}
 	const want = 20 * deepCalls * (deepCalls + 1) / 2
 	f := New()

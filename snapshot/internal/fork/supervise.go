@@ -234,6 +234,16 @@ func (j *Job) verdict(info exitInfo, cause error) error {
 	return errors.New(text)
 }
 
+// failure returns what Fail recorded, nil if nothing. For the parent.
+func (p *Page) failure() error {
+	n := min(max(int(p.errLen.Load()), 0), len(p.errText))
+	errno := syscall.Errno(p.errNo.Load())
+	if n == 0 && errno == 0 {
+		return nil
+	}
+	return &ChildError{What: string(p.errText[:n]), Errno: errno}
+}
+
 // lastWords returns the beginning of what the child wrote to its standard
 // error, in one line: the message and the first frames of a panic.
 func (j *Job) lastWords() string {
