@@ -64,7 +64,7 @@ func TestForkingThread(t *testing.T) {
 	f := New()
 	defer f.Close()
 	first := 0
-	for range 30 {
+	for range 10 {
 		j, err := f.Prepare(Options{Body: func(*Page) int32 { return 0 }})
 		if err != nil {
 			t.Fatal(err)
