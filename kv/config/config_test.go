@@ -423,8 +423,33 @@ func TestRewrite(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("permissions %v", info.Mode())
 	}
+	if err := os.RemoveAll(filepath.Dir(link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Rewrite(); err == nil || err.Error() != "ERR Rewriting config file: No such file or directory" {
+		t.Errorf("without the directory: %v", err)
+	}
 	if names, _ := filepath.Glob(filepath.Dir(file) + "/*"); len(names) != 1 {
 		t.Errorf("left behind: %q", names)
+	}
+}
+
+func TestParseMemory(t *testing.T) {
+	for in, want := range map[string]int64{
+		"0": 0, "1": 1, "1b": 1, "2K": 2000, "2kB": 2048, "3m": 3000000, "3MB": 3 << 20, "4g": 4000000000, "4gb": 4 << 30,
+		"9223372036854775807": 1<<63 - 1, "9223372036854775808": -1, "8589934592gb": -1, "8589934591gb": 8589934591 << 30,
+		"": -1, "kb": -1, "-1": -1, "1 kb": -1, "1kbb": -1, "1.5gb": -1, "+1": -1,
+	} {
+		got, ok := parseMemory(in)
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("%q is %d, want %d", in, got, want)
+		}
+		if back, _ := parseMemory(formatMemory(max(want, 0))); want >= 0 && back != want {
+			t.Errorf("%d is written %s", want, formatMemory(want))
+		}
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package glob matches Redis' glob-style patterns, as KEYS, SCAN MATCH, CONFIG GET and PSUBSCRIBE take them.
 //
-//   - any number of bytes, none included      [abc]   one of the bytes
-//     ?      exactly one byte                        [a-z]   one byte of the range, in either order
-//     \x     the byte x itself                       [^abc]  one byte that is none of these
+//	?      exactly one byte                 *       any number of bytes, none included
+//	\x     the byte x itself                [abc]   one of the bytes
+//	[a-z]  one byte of the range            [^abc]  one byte that is none of these
 //
 // It imports nothing. Patterns come from clients, so the time is bounded: at most len(pattern) × len(s) steps, whatever
 // the pattern is, and no recursion. A class that is never closed extends to the end of the pattern, as in Redis.
