@@ -222,20 +222,23 @@ func TestDecoderMemory(t *testing.T) {
 	lzf := append(append([]byte{lenEncoded | encLZF}, binary.BigEndian.AppendUint32([]byte{lenByte32}, 100<<20)...), huge...)
 	most := binary.BigEndian.AppendUint64([]byte{lenByte64}, math.MaxUint64)
 	for name, file := range map[string]string{
-		"value":      "REDIS0010\x00\x01a" + string(huge) + "some",
-		"key":        "REDIS0010\x00" + string(huge) + "some",
-		"metadata":   "REDIS0010\xfa" + string(huge) + "some",
-		"compressed": "REDIS0010\x00\x01a" + string(lzf) + "some",
-		"resize":     "REDIS0010\xfb" + string(most) + string(most) + "\x00\x01a" + string(huge) + "some",
-		"most":       "REDIS0010\x00\x01a" + string(most) + "some",
-		"hash's key": "REDIS0010\x04" + string(huge) + "some",
+		"value":      "REDIS0010\x00\x01a" + string(huge),
+		"key":        "REDIS0010\x00" + string(huge),
+		"metadata":   "REDIS0010\xfa" + string(huge),
+		"compressed": "REDIS0010\x00\x01a" + string(lzf),
+		"resize":     "REDIS0010\xfb" + string(most) + string(most) + "\x00\x01a" + string(huge),
+		"most":       "REDIS0010\x00\x01a" + string(most),
+		"hash's key": "REDIS0010\x04" + string(huge),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		_, _, err := decodeEntries(strings.NewReader(file), DecoderOptions{})
-		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == nil {
-			t.Errorf("%s: %d bytes allocated, %v", name, used, err)
+		for _, tail := range []int{0, 4, 8, 16, 32, 64, 4096, 300_000} {
+			var before, after runtime.MemStats
+			r := strings.NewReader(file + strings.Repeat("x", tail))
+			runtime.ReadMemStats(&before)
+			_, _, err := decodeEntries(r, DecoderOptions{})
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == nil {
+				t.Errorf("%s: %d bytes allocated, %v", name, used, err)
+			}
 		}
 	}
 }

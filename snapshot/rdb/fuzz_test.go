@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// Run these with -fuzzminimizetime 1x: measuring memory makes each run slow, and the minimizer spends its
+// minute on each new input.
+
 // fuzzBudget is how much memory any input of the fuzzers may cost, in bytes: fixed buffers, and per byte
 // of input what LZF may expand to and growing in steps costs on top.
 func fuzzBudget(n int) uint64 { return 8<<20 + uint64(n)*lzfMaxRatio*4 }
