@@ -34,6 +34,12 @@ func init() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(3)
 		}
+	case "crash":
+		l := newRedisLog(logOptions{File: report})
+		l.SetCrashLog(os.Getenv("KVD_TEST_CRASH_LOG") == "yes")
+		_ = os.Rename(report, report+".1") // rotated: the report belongs to the new file
+		l.Logger().Warn("last words")
+		panic("boom")
 	case "upstart":
 		s := newSupervisor("auto", slog.New(slog.DiscardHandler))
 		s.ready()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"log/syslog"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,7 @@ type redisLog struct {
 	level slog.LevelVar
 	role  atomic.Int32
 	pid   int
+	crash bool // under mu: the runtime's report of a crash goes to the file, too
 
 	mu       sync.Mutex
 	file     *os.File
@@ -87,6 +89,30 @@ func (l *redisLog) SetLevel(name string) {
 
 // SetRole sets the letter behind the pid.
 func (l *redisLog) SetRole(role rune) { l.role.Store(role) }
+
+// SetCrashLog decides what is left behind by a panic: with enabled the runtime's report has the stacks of all goroutines
+// and goes to the log file, too, which is all that a daemon has; without it standard error gets a short one.
+func (l *redisLog) SetCrashLog(enabled bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.crash = enabled
+	level := "single"
+	if enabled {
+		level = "all"
+	}
+	debug.SetTraceback(level)
+	_ = l.out()
+	l.crashToFile()
+}
+
+// crashToFile points the runtime at the file that is open now, or at none. It keeps a descriptor of its own.
+func (l *redisLog) crashToFile() {
+	f := l.file
+	if !l.crash {
+		f = nil
+	}
+	_ = debug.SetCrashOutput(f, debug.CrashOptions{})
+}
 
 // Logger returns a logger that writes to l.
 func (l *redisLog) Logger() *slog.Logger { return slog.New(logHandler{log: l}) }
@@ -159,6 +185,9 @@ func (l *redisLog) out() io.Writer {
 		return nil
 	}
 	l.file, l.fileInfo = f, info
+	if l.crash {
+		l.crashToFile()
+	}
 	return f
 }
 

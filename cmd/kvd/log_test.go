@@ -9,6 +9,7 @@ import (
 	"log/syslog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -165,5 +166,26 @@ func TestMissingSyslogDoesNotStopTheLog(t *testing.T) {
 	}
 	if strings.Count(out.String(), "\n") != 100 || dials > 2 {
 		t.Errorf("%d lines, %d dials", strings.Count(out.String(), "\n"), dials)
+	}
+}
+
+func TestCrashLog(t *testing.T) {
+	for _, enabled := range []bool{true, false} {
+		report := filepath.Join(t.TempDir(), "kvd.log")
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), roleVariable+"=crash", "KVD_TEST_REPORT="+report, "KVD_TEST_CRASH_LOG="+map[bool]string{true: "yes"}[enabled])
+		stderr, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(stderr), "panic: boom") {
+			t.Fatalf("%v %s", err, stderr)
+		}
+		content, err := os.ReadFile(report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inFile := strings.Contains(string(content), "last words") && strings.Contains(string(content), "panic: boom") &&
+			strings.Contains(string(content), "goroutine 1")
+		if inFile != enabled {
+			t.Errorf("enabled %v\nlog: %s\nstderr: %s", enabled, content, stderr)
+		}
 	}
 }
