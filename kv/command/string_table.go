@@ -49,7 +49,7 @@ var stringCommands = []*Spec{
 	},
 	{
 		Name: "getex", Arity: -2, Flags: Write | Fast, Categories: CatString, First: 1, Last: 1, Step: 1,
-		KeySpecs: []KeySpec{noted(keyAt(1, KeyRW|KeyAccess|KeyUpdate), "RW and UPDATE, since the TTL may change")},
+		KeySpecs: []KeySpec{noted(keyAt(1, KeyRW|KeyAccess|KeyUpdate), "RW and UPDATE because it changes the TTL")},
 		Handler:  cmdGetex,
 		Doc: Doc{Summary: "Returns a key's string and sets, changes or removes its time to live.",
 			Since: "6.2.0", Group: "string", Complexity: "O(1)",
@@ -168,7 +168,7 @@ var stringCommands = []*Spec{
 	},
 	{
 		Name: "set", Arity: -3, Flags: Write | DenyOOM, Categories: CatString, First: 1, Last: 1, Step: 1,
-		KeySpecs: []KeySpec{noted(keyAt(1, KeyRW|KeyAccess|KeyUpdate|KeyVariableFlags), "RW and ACCESS, since GET may be asked for")},
+		KeySpecs: []KeySpec{noted(keyAt(1, KeyRW|KeyAccess|KeyUpdate|KeyVariableFlags), "RW and ACCESS due to the optional `GET` argument")},
 		Handler:  cmdSet,
 		Doc: Doc{Summary: "Stores a string whatever the key held before, with conditions and a time to live on request.",
 			Since: "1.0.0", Group: "string", Complexity: "O(1)",
