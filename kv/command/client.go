@@ -47,6 +47,8 @@ type Client struct {
 	OutBuf       atomic.Int64 // obl: replies in the buffer
 	OutList      atomic.Int64 // oll: pieces waiting behind it
 	OutMem       atomic.Int64 // omem: their memory
+	ReplyBuf     atomic.Int64 // rbs: capacity of the reply buffer
+	ReplyBufPeak atomic.Int64 // rbp: its recent peak
 	TotalMem     atomic.Int64
 	LastActive   atomic.Int64 // Unix seconds of the last bytes read or command run
 	Writable     atomic.Bool  // the loop waits for the socket to become writable
@@ -57,7 +59,7 @@ type Client struct {
 	resp        uint8 // 2 or 3
 	state       clientState
 	queue       multiQueue
-	watcher     *kv.Watcher // nil until the first WATCH
+	watcher     atomic.Pointer[kv.Watcher] // nil until the first WATCH
 
 	// Copies for other loops; stored only when they change.
 	sharedDB    atomic.Int32
@@ -67,17 +69,15 @@ type Client struct {
 	lastCmd     atomic.Pointer[Spec]
 	flags       atomic.Uint32
 
-	mu     sync.Mutex // guards name and lib…
-	name   string
-	libN   string
-	libVer string
+	mu              sync.Mutex // guards what CLIENT SETNAME and SETINFO set
+	name            string
+	libName, libVer string
 }
 
 // Flags of a client as other loops see them.
 const (
 	flagNoEvict uint32 = 1 << iota
 	flagBlocked
-	flagDirtyCAS
 	flagCloseAfter
 )
 
@@ -139,4 +139,12 @@ func (c *Client) setFlag(f uint32, on bool) {
 	} else {
 		c.flags.And(^f)
 	}
+}
+
+// watching returns the watched keys of c, nil if there are none.
+func (c *Client) watching() *kv.Watcher {
+	if w := c.watcher.Load(); w != nil && w.Watching() {
+		return w
+	}
+	return nil
 }

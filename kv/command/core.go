@@ -13,6 +13,7 @@
 package command
 
 import (
+	"errors"
 	"log/slog"
 
 	"kvd/kv"
@@ -27,6 +28,8 @@ type Engine struct {
 	Saver   Saver
 	Clients Clients
 	Log     *slog.Logger
+
+	Version string // kvd's own, for INFO
 
 	// Shutdown ends the server; it does not return when it succeeds. It is
 	// set by the program, which alone knows what must be closed.
@@ -101,6 +104,12 @@ type Clients interface {
 	// Wake makes every loop retry its postponed commands (UNPAUSE).
 	Wake()
 }
+
+// Errors of a Saver that clients see in Redis' words.
+var (
+	ErrSaveInProgress = errors.New("a background save is in progress")
+	ErrNoSave         = errors.New("no background save is in progress or scheduled")
+)
 
 // Saver is the background-save manager as commands see it.
 type Saver interface {

@@ -72,7 +72,7 @@ func (x *Ctx) refuse(s *Spec) bool {
 		x.reject(nil, x.unknown())
 	case !s.arityOK(len(x.Args)):
 		x.reject(s, sprintf(errArity, s.Name))
-	case s.Flags&Protected != 0 && !x.protectedAllowed():
+	case s.Flags&Protected != 0 && !x.Config.Allowed("enable-"+s.Name+"-command", x.Client.Local):
 		x.reject(s, sprintf(errProtected, strings.ToUpper(s.Name), "enable-"+s.Name+"-command"))
 	case c.state&stUnauth != 0 && s.Flags&NoAuth == 0 && x.passwordSet():
 		x.reject(s, errNoAuth)

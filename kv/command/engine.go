@@ -26,8 +26,9 @@ type engineState struct {
 	pause    pauseState
 	blocked  atomic.Int64 // clients that wait (CLIENT PAUSE)
 
-	loadingFrom atomic.Int64
-	stats       engineStats
+	stats engineStats
+
+	startupBytes int64 // used_memory when the engine was made
 
 	mu   sync.Mutex // guards ctxs
 	ctxs []*Ctx
@@ -47,6 +48,7 @@ func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger) *Engine {
 	e.state.base = time.Now()
 	e.state.runID = randomHex()
 	e.state.replID = randomHex()
+	e.state.startupBytes = store.Memory().Used
 	e.loadPassword()
 	cfg.OnChange("requirepass", func() error { e.loadPassword(); return nil })
 	return e
@@ -83,9 +85,6 @@ func (e *Engine) RunID() string { return e.state.runID }
 // SetLoading says that the data set is being loaded; until it is called with
 // false most commands are refused with -LOADING.
 func (e *Engine) SetLoading(on bool) {
-	if on {
-		e.state.loadingFrom.Store(e.unixTime())
-	}
 	e.setGate(gateLoading, on)
 }
 

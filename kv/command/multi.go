@@ -48,7 +48,7 @@ func (q *multiQueue) add(s *Spec, args [][]byte) {
 // keeps no more commands.
 func (x *Ctx) enqueue(s *Spec) {
 	c := x.Client
-	if c.state&stDirtyExec == 0 && !(c.watcher != nil && c.watcher.Dirty()) {
+	if c.state&stDirtyExec == 0 && !c.watchBroken() {
 		c.queue.add(s, x.Args)
 		c.multiMem.Store(c.queue.bytes)
 	}
@@ -112,11 +112,13 @@ func cmdWatch(x *Ctx) {
 		x.Err(errWatchInsideMulti)
 		return
 	}
-	if c.watcher == nil {
-		c.watcher = new(kv.Watcher)
+	w := c.watcher.Load()
+	if w == nil {
+		w = new(kv.Watcher)
+		c.watcher.Store(w)
 	}
 	for _, key := range x.Args[1:] {
-		x.Tx.Watch(c.db, key, c.watcher)
+		x.Tx.Watch(c.db, key, w)
 	}
 	x.OK()
 }
@@ -147,9 +149,15 @@ func (x *Ctx) discard() {
 
 // unwatch forgets the keys that c watches. No locks may be held.
 func (e *Engine) unwatch(c *Client) {
-	if c.watcher != nil && c.watcher.Watching() {
-		e.Store.Unwatch(c.watcher)
+	if w := c.watching(); w != nil {
+		e.Store.Unwatch(w)
 	}
+}
+
+// watchBroken tells whether a watched key is known to have changed.
+func (c *Client) watchBroken() bool {
+	w := c.watching()
+	return w != nil && w.Dirty()
 }
 
 func cmdExec(x *Ctx) {
@@ -163,7 +171,7 @@ func cmdExec(x *Ctx) {
 		x.Err(errExecAbort)
 		return
 	}
-	if c.watcher != nil && c.watcher.Dirty() {
+	if c.watchBroken() {
 		x.discard()
 		x.NullArray()
 		return
@@ -172,7 +180,7 @@ func cmdExec(x *Ctx) {
 	args, spec := x.Args, x.Spec
 	x.eachQueued(cmds, func(s *Spec) func(*Ctx) { return s.Before })
 	locked := x.lockQueued(cmds)
-	if c.watcher != nil && c.watcher.Watching() && x.Tx.WatchBroken(c.watcher) {
+	if w := c.watching(); w != nil && x.Tx.WatchBroken(w) {
 		x.Tx.Unlock()
 		x.discard()
 		x.NullArray()
@@ -228,7 +236,7 @@ func (x *Ctx) lockQueued(cmds []queued) bool {
 		}
 		keys = q.spec.appendKeys(keys, q.args)
 	}
-	if w := x.Client.watcher; w != nil && w.Watching() {
+	if w := x.Client.watching(); w != nil {
 		keys = append(keys, w.Keys()...)
 	}
 	x.keys = keys

@@ -135,6 +135,7 @@ type Doc struct {
 	Deprecated, Instead string
 	History             [][2]string // version, what changed
 	Args                []Arg
+	SysCmd              bool // of no use to applications
 }
 
 // Spec is the row of a command: everything that is known of it.
@@ -151,6 +152,10 @@ type Spec struct {
 	// Keys returns the keys among args for commands whose keys the legacy
 	// range does not give. The elements alias args.
 	Keys func(args [][]byte) [][]byte
+
+	// FlagsOf returns what the command does with its keys where that depends on
+	// the arguments (KeyVariableFlags).
+	FlagsOf func(args [][]byte) KeyFlags
 
 	Lock    LockMode
 	Handler func(x *Ctx)

@@ -23,8 +23,8 @@ type counters struct {
 	hits     int64
 	misses   int64
 
-	reads, writes       int64 // system calls
-	readBytes, writeLen int64
+	reads, writes         int64 // system calls
+	readBytes, writeBytes int64
 }
 
 type cmdCount struct{ calls, nanos, rejected, failed int64 }
@@ -42,8 +42,8 @@ type published struct {
 	hits     int64
 	misses   int64
 
-	reads, writes       int64
-	readBytes, writeLen int64
+	reads, writes         int64
+	readBytes, writeBytes int64
 }
 
 // maxSamples bounds how many commands a loop counts before it publishes.
@@ -103,7 +103,7 @@ func (x *Ctx) CountRead(n int) {
 // CountWrite counts a write of n bytes to a client's socket.
 func (x *Ctx) CountWrite(n int) {
 	x.local.writes++
-	x.local.writeLen += int64(n)
+	x.local.writeBytes += int64(n)
 }
 
 // flushStats publishes x's counters.
@@ -142,7 +142,7 @@ func (x *Ctx) flushStats() {
 	p.reads, n.reads = p.reads+n.reads, 0
 	p.writes, n.writes = p.writes+n.writes, 0
 	p.readBytes, n.readBytes = p.readBytes+n.readBytes, 0
-	p.writeLen, n.writeLen = p.writeLen+n.writeLen, 0
+	p.writeBytes, n.writeBytes = p.writeBytes+n.writeBytes, 0
 }
 
 // histogram counts durations with two significant digits: the top 8 bits of
@@ -191,17 +191,13 @@ func (h *histogram) percentile(p float64) int64 {
 type engineStats struct {
 	connections atomic.Int64 // accepted
 	rejected    atomic.Int64 // refused: maxclients
-	evicted     atomic.Int64
 	forksBase   atomic.Int64 // Saver's TotalForks at the last RESETSTAT
-	peakBytes   atomic.Int64 // used_memory
-	maxIn       atomic.Int64 // client_recent_max_input_buffer
-	maxOut      atomic.Int64
 
-	mu    sync.Mutex
-	ops   rate
-	input rate
-	outpt rate
-	last  time.Time
+	mu     sync.Mutex
+	ops    rate
+	input  rate
+	output rate
+	last   time.Time
 }
 
 // rate averages the last 16 samples of a counter, taken every 100 ms.
@@ -237,12 +233,12 @@ func (e *Engine) ConnectionRejected() { e.state.stats.rejected.Add(1) }
 
 // totals are the counters of all loops together.
 type totals struct {
-	cmds                []cmdCount
-	codes               map[string]int64
-	commands, errs      int64
-	hits, misses        int64
-	reads, writes       int64
-	readBytes, writeLen int64
+	cmds                  []cmdCount
+	codes                 map[string]int64
+	commands, errs        int64
+	hits, misses          int64
+	reads, writes         int64
+	readBytes, writeBytes int64
 }
 
 // eachCtx calls fn for every loop's published counters, locked.
@@ -276,7 +272,7 @@ func (e *Engine) sum() totals {
 		t.reads += p.reads
 		t.writes += p.writes
 		t.readBytes += p.readBytes
-		t.writeLen += p.writeLen
+		t.writeBytes += p.writeBytes
 	})
 	return t
 }
@@ -305,7 +301,7 @@ func (e *Engine) Cron() {
 	e.eachCtx(func(p *published) {
 		commands += p.commands
 		in += p.readBytes
-		out += p.writeLen
+		out += p.writeBytes
 	})
 	st := &e.state.stats
 	st.mu.Lock()
@@ -315,10 +311,10 @@ func (e *Engine) Cron() {
 	if !st.last.IsZero() {
 		st.ops.add(commands, elapsed)
 		st.input.add(in, elapsed)
-		st.outpt.add(out, elapsed)
+		st.output.add(out, elapsed)
 	}
 	st.last = now
-	st.ops.last, st.input.last, st.outpt.last = commands, in, out
+	st.ops.last, st.input.last, st.output.last = commands, in, out
 }
 
 // resetStats is CONFIG RESETSTAT.
@@ -329,15 +325,14 @@ func (x *Ctx) resetStats() {
 		clear(p.latency)
 		clear(p.codes)
 		p.commands, p.errs, p.hits, p.misses = 0, 0, 0, 0
-		p.reads, p.writes, p.readBytes, p.writeLen = 0, 0, 0, 0
+		p.reads, p.writes, p.readBytes, p.writeBytes = 0, 0, 0, 0
 	})
 	st := &x.state.stats
 	st.connections.Store(0)
 	st.rejected.Store(0)
-	st.evicted.Store(0)
 	st.forksBase.Store(x.Saver.Info().TotalForks)
 	st.mu.Lock()
-	st.ops, st.input, st.outpt = rate{}, rate{}, rate{}
+	st.ops, st.input, st.output = rate{}, rate{}, rate{}
 	st.mu.Unlock()
 	x.Store.ResetStats()
 }
