@@ -78,4 +78,6 @@ var (
 	ErrTooLong   = errors.New("kv: key or value longer than 512 MiB")
 	ErrNoDB      = errors.New("kv: database index is out of range")
 	ErrCancelled = errors.New("kv: the snapshot was cancelled")
+
+	errLens = errors.New("kv: the published number of keys is not that of the table")
 )

@@ -182,3 +182,9 @@ func (t *Table) Clear() {
 	}
 	*t = *NewTable(t.a, t.hasher, t.guard)
 }
+
+// Has tells whether the table has a key, expired or not.
+func (t *Table) Has(key []byte) bool {
+	_, ok := t.Lookup(t.hasher.Hash(key), key)
+	return ok
+}

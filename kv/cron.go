@@ -1,0 +1,131 @@
+package kv
+
+import (
+	"time"
+
+	"kvd/kv/internal/keyspace"
+)
+
+// The cron runs ten times a second: it keeps the coarse clock, deletes expired
+// keys, and frees what a cut left behind in shards that nobody uses.
+const cronInterval = 100 * time.Millisecond
+
+// How long one round of the sweep may take: little when it finds nothing, a
+// quarter of the time when more than staleLimit percent of what it looks at has
+// expired, as in Redis.
+const (
+	sweepIdle  = time.Millisecond
+	sweepBusy  = 25 * time.Millisecond
+	staleLimit = 10
+)
+
+func (s *Store) cron() {
+	defer s.stopped.Done()
+	tick := time.NewTicker(cronInterval)
+	defer tick.Stop()
+	for round := 0; ; round++ {
+		select {
+		case <-s.stop:
+			return
+		case <-tick.C:
+		}
+		s.coarse.Store(s.clock() / 1000)
+		s.tidy()
+		if s.expiring.Load() {
+			s.sweep()
+		}
+		if round%10 == 0 {
+			s.Memory() // notes the peak
+		}
+	}
+}
+
+// tidy frees deferred blocks of idle shards, a slice at a time.
+func (s *Store) tidy() {
+	if s.deferred.Load() == 0 {
+		return
+	}
+	start := time.Now()
+	for i := range s.shards {
+		sh := &s.shards[i]
+		for more := true; more; {
+			sh.mu.Lock()
+			s.enter(sh)
+			more = sh.guard.Mode == keyspace.None && sh.guard.Pending()
+			sh.mu.Unlock()
+			if time.Since(start) > sweepBusy {
+				return
+			}
+		}
+	}
+}
+
+// sweep looks for expired keys, segment by segment, and holds a shard's lock
+// for one segment at a time.
+func (s *Store) sweep() {
+	start := time.Now()
+	now := s.clock()
+	var looked, expired int64
+	for range s.shards {
+		sh := &s.shards[s.nextSweep]
+		for db := range sh.lens {
+			if sh.lens[db].expires.Load() == 0 {
+				continue
+			}
+			for wrapped := false; !wrapped; {
+				var n, k int64
+				n, k, wrapped = s.sweepSegment(sh, db, now)
+				looked, expired = looked+n, expired+k
+				limit := sweepIdle
+				if expired*100 > looked*staleLimit {
+					limit = sweepBusy
+				}
+				if time.Since(start) > limit {
+					s.noteStale(looked, expired)
+					return
+				}
+			}
+		}
+		s.nextSweep = (s.nextSweep + 1) % len(s.shards)
+	}
+	s.noteStale(looked, expired)
+}
+
+// noteStale keeps a running average, as Redis does.
+func (s *Store) noteStale(looked, expired int64) {
+	share := int64(0)
+	if looked > 0 {
+		share = expired * 10000 / looked
+	}
+	s.stalePercent.Store((share*5 + s.stalePercent.Load()*95) / 100)
+}
+
+func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int64, wrapped bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.enter(sh)
+	t := sh.tables[db]
+	if t == nil {
+		return 0, 0, true
+	}
+	if sh.sweeps == nil {
+		sh.sweeps = make([]keyspace.Sweep, s.dbs)
+	}
+	sw := &sh.sweeps[db]
+	before := *sw
+	f := sh.before(t)
+	n, wrapped, err := t.Expire(sw, now, func(e *keyspace.Entry) {
+		sh.touchWatchers(db, e.Key, false)
+	})
+	s.after(sh, db, t, f)
+	s.expired.Add(int64(n))
+	if seen := sw.Seen - before.Seen; seen > 0 {
+		avg := (sw.TTLs - before.TTLs) / seen
+		old := s.avgTTL[db].Load()
+		if old == 0 {
+			old = avg
+		}
+		s.avgTTL[db].Store((old*49 + avg) / 50)
+	}
+	return sw.Looked - before.Looked, int64(n), wrapped || err != nil
+}

@@ -1,0 +1,388 @@
+// Package kv is kvd's store: an in-memory keyspace that can be frozen at an
+// instant and walked while it goes on changing. It knows nothing of servers,
+// protocols or files; package snapshot saves a Store to a file and loads it.
+//
+//	s, err := kv.Open(kv.Options{})
+//	db := s.DB(0)
+//	err = db.Set([]byte("greeting"), []byte("hello"))
+//	val, ok := db.Get([]byte("greeting"))
+//
+// # Concurrency
+//
+// A Store is safe for concurrent use. Keys are spread over shards by a seeded
+// hash, each with its own lock. Operations on several keys take the locks of
+// all their shards first (Update, Tx), so they are atomic, for other
+// operations and for every View.
+//
+// # Frozen views
+//
+// Freeze takes a cut: it locks every shard for some microseconds, remembers the
+// roots of the trees and lets go. Memory that was allocated at the cut is not
+// written while the View can reach it: writers copy what they are about to
+// change, or, in a forked child, the kernel does. One View may be live at a time.
+package kv
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kvd/kv/internal/arena"
+	"kvd/kv/internal/keyspace"
+)
+
+// Options configure a Store. The zero value is the default.
+type Options struct {
+	// Databases is the number of databases, 16 if zero.
+	Databases int
+	// Shards is the number of shards, rounded up to a power of two of at
+	// most 4096; 64 if zero.
+	Shards int
+	// Reserve is the address range to reserve, in bytes; 1 TiB, or what the
+	// system grants, if zero. It costs no memory.
+	Reserve uint64
+	// Clock returns the Unix time in milliseconds; for tests.
+	Clock func() int64
+}
+
+// Store is a set of numbered databases. See the package comment.
+type Store struct {
+	arena  *arena.Arena
+	hasher keyspace.Hasher
+	shards []shard
+	dbs    int
+	clock  func() int64
+	coarse atomic.Int64 // Unix seconds, for access clocks; set by the cron
+
+	expiring     atomic.Bool // the active sweep is on
+	expired      atomic.Int64
+	stalePercent atomic.Int64   // expired keys among those with an expiry, in 1/100 %
+	avgTTL       []atomic.Int64 // by database, milliseconds
+	nextSweep    int            // the cron's
+
+	deferred     atomic.Int64 // bytes that wait for the cut to pass
+	deferredPeak atomic.Int64 // since the cut
+	copyBytes    atomic.Int64 // the COPY engine's copy
+	peak         atomic.Int64 // of Memory().Used
+
+	cut     atomic.Pointer[View] // the live one
+	cutID   uint32
+	txs     sync.Pool
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	closed  atomic.Bool
+}
+
+// shard is a part of every database. All but the atomics is guarded by mu.
+type shard struct {
+	mu       sync.Mutex
+	guard    keyspace.Guard
+	tables   []*keyspace.Table // by database, nil until used
+	sweeps   []keyspace.Sweep
+	watchers map[watchKey][]*Watcher
+	cutID    uint32 // of the cut that guard.Mode belongs to
+
+	passed  atomic.Uint32 // the newest cut whose saver is done with the shard
+	changes atomic.Int64
+	entries atomic.Int64 // bytes, deferred ones included
+	index   atomic.Int64
+	lens    []dbLen
+	_       [64]byte // the next shard's lock is on another cache line
+}
+
+type dbLen struct{ keys, expires atomic.Int64 }
+
+// Open returns an empty store.
+func Open(o Options) (*Store, error) {
+	if o.Databases <= 0 {
+		o.Databases = 16
+	}
+	if o.Shards <= 0 {
+		o.Shards = 64
+	}
+	shardBits := min(bits.Len(uint(o.Shards-1)), 12)
+	a, err := arena.New(o.Reserve)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		arena:  a,
+		hasher: keyspace.Hasher{Seed: maphash.MakeSeed(), ShardBits: uint8(shardBits)},
+		shards: make([]shard, 1<<shardBits),
+		dbs:    o.Databases,
+		clock:  o.Clock,
+		avgTTL: make([]atomic.Int64, o.Databases),
+		stop:   make(chan struct{}),
+	}
+	if s.clock == nil {
+		s.clock = func() int64 { return time.Now().UnixMilli() }
+	}
+	s.txs.New = func() any { return s.NewTx() }
+	for i := range s.shards {
+		s.shards[i].tables = make([]*keyspace.Table, o.Databases)
+		s.shards[i].lens = make([]dbLen, o.Databases)
+	}
+	s.expiring.Store(true)
+	s.coarse.Store(s.clock() / 1000)
+	s.stopped.Add(1)
+	go s.cron()
+	return s, nil
+}
+
+// Close frees all memory. No operation may be under way, no View be live, and
+// nothing borrowed from the store be used afterwards.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return ErrClosed
+	}
+	close(s.stop)
+	s.stopped.Wait()
+	return s.arena.Close()
+}
+
+// Databases returns the number of databases.
+func (s *Store) Databases() int { return s.dbs }
+
+// Len returns the number of keys of a database, expired ones that are not yet
+// deleted included. It takes no locks.
+func (s *Store) Len(db int) (n int64) {
+	for i := range s.shards {
+		n += s.shards[i].lens[db].keys.Load()
+	}
+	return n
+}
+
+// Expires returns the number of keys of a database that have an expiry.
+func (s *Store) Expires(db int) (n int64) {
+	for i := range s.shards {
+		n += s.shards[i].lens[db].expires.Load()
+	}
+	return n
+}
+
+// AvgTTL returns an estimate of the mean time to live, in milliseconds, of the
+// keys of a database that expire; 0 if unknown.
+func (s *Store) AvgTTL(db int) int64 { return s.avgTTL[db].Load() }
+
+// Changes returns the number of modifications since Open.
+func (s *Store) Changes() (n int64) {
+	for i := range s.shards {
+		n += s.shards[i].changes.Load()
+	}
+	return n
+}
+
+// ExpiredKeys returns how many keys were deleted because they had expired.
+func (s *Store) ExpiredKeys() int64 { return s.expired.Load() }
+
+// ExpiredStalePercent returns an estimate of how many of the keys with an
+// expiry have expired but are not deleted, in percent.
+func (s *Store) ExpiredStalePercent() float64 { return float64(s.stalePercent.Load()) / 100 }
+
+// ResetStats zeroes ExpiredKeys.
+func (s *Store) ResetStats() { s.expired.Store(0) }
+
+// SetActiveExpire turns the background search for expired keys on or off.
+func (s *Store) SetActiveExpire(on bool) { s.expiring.Store(on) }
+
+// ActiveExpire tells whether the background search for expired keys is on.
+func (s *Store) ActiveExpire() bool { return s.expiring.Load() }
+
+// Memory is how much memory the store takes, in bytes, by purpose.
+type Memory struct {
+	Used     int64 // sum of the following
+	Entries  int64 // keys and values, rounded up to their size classes
+	Index    int64 // directories, segments, access clocks
+	Deferred int64 // replaced or deleted, held for the live View
+	Copy     int64 // the copy of a ModeCopy View
+	Overhead int64 // the allocator's tables
+	GoHeap   int64 // objects on the Go heap, of the whole program
+
+	Peak     int64 // the highest Used that was seen, ten times a second
+	Mapped   int64 // arena memory that the system has given, used or not
+	Reserve  int64 // of that, touched ahead of use
+	Huge     bool  // the system accepted the wish for huge pages
+}
+
+// Memory returns the present figures. It takes no shard's lock.
+func (s *Store) Memory() Memory {
+	var m Memory
+	for i := range s.shards {
+		m.Entries += s.shards[i].entries.Load()
+		m.Index += s.shards[i].index.Load()
+	}
+	m.Deferred = s.deferred.Load()
+	m.Entries -= m.Deferred
+	m.Copy = s.copyBytes.Load()
+	a := s.arena.Stats()
+	m.Overhead, m.Mapped, m.Reserve, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	m.GoHeap = int64(sample[0].Value.Uint64())
+	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Overhead + m.GoHeap
+	if m.Used > s.peak.Load() {
+		s.peak.Store(m.Used)
+	}
+	m.Peak = s.peak.Load()
+	return m
+}
+
+// ResetPeak forgets the highest use so far.
+func (s *Store) ResetPeak() { s.peak.Store(0) }
+
+// Check verifies every structure of the store and returns the first broken
+// invariant. It takes all locks; it is for tests and DEBUG.
+func (s *Store) Check() error {
+	s.lockAll()
+	defer s.unlockAll()
+	var heaps []*arena.Heap
+	for i := range s.shards {
+		sh := &s.shards[i]
+		for db, t := range sh.tables {
+			if t == nil {
+				continue
+			}
+			heaps = append(heaps, t.Heaps()...)
+			if err := t.Check(); err != nil {
+				return err
+			}
+			if t.Len() != sh.lens[db].keys.Load() || t.Expires() != sh.lens[db].expires.Load() {
+				return errLens
+			}
+		}
+		heaps = append(heaps, sh.guard.Heaps()...)
+	}
+	if v := s.cut.Load(); v != nil && v.copier != nil {
+		heaps = append(heaps, v.copier.Heap())
+	}
+	return s.arena.Check(heaps)
+}
+
+// table returns the table of a database for writing, made if need be.
+func (sh *shard) table(s *Store, db int) *keyspace.Table {
+	t := sh.tables[db]
+	if t == nil {
+		t = keyspace.NewTable(s.arena, s.hasher, &sh.guard)
+		sh.tables[db] = t
+	}
+	return t
+}
+
+// lockAll takes every lock. It waits for no shard while it holds another: one
+// that is busy with a long command would make everybody queue.
+func (s *Store) lockAll() {
+	const patience = 2000
+	for try := 0; ; try++ {
+		n := 0
+		for n < len(s.shards) && s.shards[n].mu.TryLock() {
+			n++
+		}
+		if n == len(s.shards) {
+			break
+		}
+		if try > patience { // somebody is always busy: queue after all
+			for ; n < len(s.shards); n++ {
+				s.shards[n].mu.Lock()
+			}
+			break
+		}
+		busy := &s.shards[n]
+		for n--; n >= 0; n-- {
+			s.shards[n].mu.Unlock()
+		}
+		busy.mu.Lock()
+		busy.mu.Unlock() //nolint:staticcheck // only to wait for it
+	}
+	for i := range s.shards {
+		s.enter(&s.shards[i])
+	}
+}
+
+func (s *Store) unlockAll() {
+	for i := range s.shards {
+		s.shards[i].mu.Unlock()
+	}
+}
+
+// drainSlice is how many deferred blocks a user of a shard frees in passing.
+const drainSlice = 32
+
+// enter is called after a shard was locked. It notices that the cut has passed
+// the shard, and frees a little of what waited for that.
+func (s *Store) enter(sh *shard) {
+	if sh.guard.Mode == keyspace.None && !sh.guard.Pending() {
+		return
+	}
+	if sh.guard.Mode != keyspace.None {
+		if sh.passed.Load() != sh.cutID {
+			return
+		}
+		sh.guard.Mode = keyspace.None
+	}
+	s.drain(sh, drainSlice)
+}
+
+// drain frees up to n deferred blocks of a shard that the cut has passed.
+func (s *Store) drain(sh *shard, n int) (more bool) {
+	b := sh.before(nil)
+	more = sh.guard.Drain(n)
+	s.deferred.Add(sh.guard.DeferredBytes - b.deferred)
+	sh.recount()
+	return more
+}
+
+// recount publishes the bytes of all tables of a shard.
+func (sh *shard) recount() {
+	var entries, index int64
+	for _, t := range sh.tables {
+		if t != nil {
+			entries += t.EntryBytes()
+			index += t.IndexBytes()
+		}
+	}
+	for _, h := range sh.guard.Heaps() {
+		entries += h.Bytes()
+	}
+	sh.entries.Store(entries)
+	sh.index.Store(index)
+}
+
+// figures are what a change of a table is accounted by.
+type figures struct {
+	keys, expires, entries, index, deferred int64
+}
+
+func (sh *shard) before(t *keyspace.Table) (f figures) {
+	if t != nil {
+		f = figures{keys: t.Len(), expires: t.Expires(), entries: t.EntryBytes(), index: t.IndexBytes()}
+	}
+	f.deferred = sh.guard.DeferredBytes
+	return f
+}
+
+// after publishes what a change of table t of database db did.
+func (s *Store) after(sh *shard, db int, t *keyspace.Table, f figures) {
+	if d := t.Len() - f.keys; d != 0 {
+		sh.lens[db].keys.Add(d)
+	}
+	if d := t.Expires() - f.expires; d != 0 {
+		sh.lens[db].expires.Add(d)
+	}
+	if d := t.EntryBytes() - f.entries; d != 0 {
+		sh.entries.Add(d)
+	}
+	if d := t.IndexBytes() - f.index; d != 0 {
+		sh.index.Add(d)
+	}
+	if d := sh.guard.DeferredBytes - f.deferred; d != 0 {
+		now := s.deferred.Add(d)
+		for peak := s.deferredPeak.Load(); now > peak; peak = s.deferredPeak.Load() {
+			if s.deferredPeak.CompareAndSwap(peak, now) {
+				break
+			}
+		}
+	}
+}

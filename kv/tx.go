@@ -1,0 +1,524 @@
+package kv
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"kvd/kv/internal/keyspace"
+)
+
+// Tx runs operations on keys whose shards it has locked: first one of the Lock
+// methods, then operations, then Unlock. It is not for concurrent use and may
+// be used again after Unlock. An operation on a key whose shard is not locked
+// is a bug in the caller and corrupts the store.
+//
+// Slices that a Tx returns are borrowed from the store: they are valid until
+// Unlock or until the next change of the same key, whichever is first.
+type Tx struct {
+	s    *Store
+	now  int64 // 0 until asked for
+	all  bool
+	held []uint16 // shards, ascending
+
+	key  []byte // the last key that was hashed
+	hash uint64
+}
+
+// NewTx returns a Tx of the store, holding nothing.
+func (s *Store) NewTx() *Tx { return &Tx{s: s, held: make([]uint16, 0, 8)} }
+
+// hashOf returns the hash of key. A command looks its key up several times;
+// the key is hashed once.
+func (tx *Tx) hashOf(key []byte) uint64 {
+	if len(key) == 0 || len(key) != len(tx.key) || &key[0] != &tx.key[0] {
+		tx.hash = tx.s.hasher.Hash(key)
+		tx.key = key
+	}
+	return tx.hash
+}
+
+// LockKey locks the shard of one key.
+func (tx *Tx) LockKey(key []byte) {
+	tx.key = nil
+	n := tx.s.hasher.Shard(tx.hashOf(key))
+	sh := &tx.s.shards[n]
+	sh.mu.Lock()
+	tx.s.enter(sh)
+	tx.held = append(tx.held, uint16(n))
+}
+
+// LockKeys locks the shards of all keys, in ascending order so that two Tx
+// never wait for each other. Keys may repeat.
+func (tx *Tx) LockKeys(keys [][]byte) {
+	if len(keys) == 1 {
+		tx.LockKey(keys[0])
+		return
+	}
+	tx.key = nil
+	for _, k := range keys {
+		tx.held = append(tx.held, uint16(tx.s.hasher.Shard(tx.s.hasher.Hash(k))))
+	}
+	slices.Sort(tx.held)
+	tx.held = slices.Compact(tx.held)
+	for _, n := range tx.held {
+		tx.s.shards[n].mu.Lock()
+		tx.s.enter(&tx.s.shards[n])
+	}
+}
+
+// LockAll locks every shard.
+func (tx *Tx) LockAll() {
+	tx.key = nil
+	tx.s.lockAll()
+	tx.all = true
+}
+
+// HoldsAll tells whether every shard is locked.
+func (tx *Tx) HoldsAll() bool { return tx.all }
+
+// Unlock releases all locks.
+func (tx *Tx) Unlock() {
+	tx.now = 0
+	tx.key = nil
+	if tx.all {
+		tx.all = false
+		tx.s.unlockAll()
+		return
+	}
+	for _, n := range tx.held {
+		tx.s.shards[n].mu.Unlock()
+	}
+	tx.held = tx.held[:0]
+}
+
+// Now returns the Unix time in milliseconds, the same until Unlock.
+func (tx *Tx) Now() int64 {
+	if tx.now == 0 {
+		tx.now = tx.s.clock()
+	}
+	return tx.now
+}
+
+// seconds returns the time for access clocks.
+func (tx *Tx) seconds() uint32 { return uint32(tx.s.coarse.Load()) }
+
+func (tx *Tx) shard(h uint64) *shard { return &tx.s.shards[tx.s.hasher.Shard(h)] }
+
+// find looks a live key up. An expired one is deleted on the way, unless a cut
+// is live: a reader changes nothing that a cut can reach.
+func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.Pos, ok bool) {
+	h = tx.hashOf(key)
+	sh := tx.shard(h)
+	t = sh.tables[db]
+	if t == nil {
+		return nil, h, p, false
+	}
+	if p, ok = t.Lookup(h, key); !ok {
+		return t, h, p, false
+	}
+	if at := t.ExpireAt(p); at != 0 && at <= tx.Now() {
+		if sh.guard.Mode == keyspace.None {
+			f := sh.before(t)
+			if t.Remove(h, p) == nil {
+				tx.s.expired.Add(1)
+				tx.s.after(sh, db, t, f)
+				sh.touchWatchers(db, key, false)
+			}
+		}
+		return t, h, p, false
+	}
+	return t, h, p, true
+}
+
+func (tx *Tx) item(t *keyspace.Table, p keyspace.Pos) Item {
+	var e keyspace.Entry
+	t.Read(p, &e)
+	return itemOf(&e)
+}
+
+func itemOf(e *keyspace.Entry) Item {
+	return Item{Type: Type(e.Type()), Encoding: Encoding(e.Encoding()), Value: e.Value, ExpireAt: e.ExpireAt}
+}
+
+// Get returns a live key and notes that it was used.
+func (tx *Tx) Get(db int, key []byte) (Item, bool) {
+	t, _, p, ok := tx.find(db, key)
+	if !ok {
+		return Item{}, false
+	}
+	t.Touch(p, tx.seconds())
+	return tx.item(t, p), true
+}
+
+// Peek returns a live key without noting that it was used.
+func (tx *Tx) Peek(db int, key []byte) (Item, bool) {
+	t, _, p, ok := tx.find(db, key)
+	if !ok {
+		return Item{}, false
+	}
+	return tx.item(t, p), true
+}
+
+// Exists tells whether there is a live key, without noting its use.
+func (tx *Tx) Exists(db int, key []byte) bool {
+	_, _, _, ok := tx.find(db, key)
+	return ok
+}
+
+// Touch notes that a key was used; false if there is none.
+func (tx *Tx) Touch(db int, key []byte) bool {
+	t, _, p, ok := tx.find(db, key)
+	if ok {
+		t.Touch(p, tx.seconds())
+	}
+	return ok
+}
+
+// Idle returns the seconds since a key was last used: exact up to about two
+// minutes, within 15 % beyond.
+func (tx *Tx) Idle(db int, key []byte) (seconds int64, ok bool) {
+	t, _, p, ok := tx.find(db, key)
+	if !ok {
+		return 0, false
+	}
+	return int64(t.Idle(p, tx.seconds())), true
+}
+
+// SetIdle makes a key look as if it was last used so many seconds ago.
+func (tx *Tx) SetIdle(db int, key []byte, seconds int64) {
+	if t, _, p, ok := tx.find(db, key); ok {
+		t.SetIdle(p, tx.seconds(), uint32(min(max(seconds, 0), 1<<31)))
+	}
+}
+
+// MemoryUsage returns the bytes that a key and its value take in the store,
+// size classes and index included.
+func (tx *Tx) MemoryUsage(db int, key []byte) (bytes int64, ok bool) {
+	t, _, p, ok := tx.find(db, key)
+	if !ok {
+		return 0, false
+	}
+	return t.Size(p), true
+}
+
+// changed closes a modification of one key: accounts, counts, tells watchers.
+func (tx *Tx) changed(sh *shard, db int, t *keyspace.Table, f figures, key []byte) {
+	tx.s.after(sh, db, t, f)
+	sh.changes.Add(1)
+	sh.touchWatchers(db, key, true)
+}
+
+// SetString makes key hold a string. val is copied. expireAt is NoExpiry,
+// KeepExpiry or a Unix time in milliseconds. It returns ErrTooLong or
+// ErrNoMemory, and then has changed nothing.
+func (tx *Tx) SetString(db int, key, val []byte, enc Encoding, expireAt int64) error {
+	if len(val) > MaxString || len(key) > MaxKey {
+		return ErrTooLong
+	}
+	v := keyspace.Value{Kind: keyspace.Kind(uint8(TypeString), uint8(enc)), Data: val, ExpireAt: expireAt}
+	t, h, p, ok := tx.find(db, key)
+	sh := tx.shard(h)
+	if t == nil {
+		t = sh.table(tx.s, db)
+	}
+	if expireAt == KeepExpiry {
+		v.ExpireAt = NoExpiry
+		if ok {
+			v.ExpireAt = t.ExpireAt(p)
+		}
+	}
+	f := sh.before(t)
+	if err := tx.put(sh, t, h, key, p, ok, &v); err != nil {
+		return err
+	}
+	tx.changed(sh, db, t, f, key)
+	return nil
+}
+
+// put inserts or replaces. A key that has expired but is still there, because a
+// cut is live, is replaced too.
+func (tx *Tx) put(sh *shard, t *keyspace.Table, h uint64, key []byte, p keyspace.Pos, found bool, v *keyspace.Value) error {
+	if !found && sh.guard.Mode != keyspace.None {
+		p, found = t.Lookup(h, key)
+	}
+	if found {
+		return storeError(t.Replace(h, p, v, tx.seconds()))
+	}
+	return storeError(t.Insert(h, key, v, tx.seconds()))
+}
+
+func storeError(err error) error {
+	if err != nil {
+		return ErrNoMemory
+	}
+	return nil
+}
+
+// EditString makes key hold a raw string of exactly size bytes and returns it,
+// writable until Unlock or the next operation on the key. Present bytes and
+// expiry are kept, new bytes are zero; a missing key is created. size must not be
+// less than the present length.
+func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
+	if size > MaxString || len(key) > MaxKey {
+		return nil, ErrTooLong
+	}
+	t, h, p, ok := tx.find(db, key)
+	sh := tx.shard(h)
+	if t == nil {
+		t = sh.table(tx.s, db)
+	}
+	kind := keyspace.Kind(uint8(TypeString), uint8(EncRaw))
+	f := sh.before(t)
+	if !ok {
+		if err := tx.put(sh, t, h, key, p, false, &keyspace.Value{Kind: kind}); err != nil {
+			return nil, err
+		}
+		tx.s.after(sh, db, t, f)
+		f = sh.before(t)
+		p, _ = t.Lookup(h, key)
+	}
+	b, err := t.Extend(h, p, kind, size, tx.seconds())
+	if err != nil {
+		if !ok {
+			if p, found := t.Lookup(h, key); found {
+				_ = t.Remove(h, p)
+				tx.s.after(sh, db, t, f)
+			}
+		}
+		return nil, ErrNoMemory
+	}
+	tx.changed(sh, db, t, f, key)
+	return b, nil
+}
+
+// Delete removes a key; false if there is no live one.
+func (tx *Tx) Delete(db int, key []byte) bool {
+	t, h, p, ok := tx.find(db, key)
+	if !ok {
+		return false
+	}
+	sh := tx.shard(h)
+	f := sh.before(t)
+	tx.must(t.Remove(h, p))
+	tx.changed(sh, db, t, f, key)
+	return true
+}
+
+// must ends the program when a deletion finds no memory for the copy of a
+// segment that a cut can reach: there is no honest answer to the caller.
+func (tx *Tx) must(err error) {
+	if err != nil {
+		panic("kv: a deletion during a snapshot found no memory: " + err.Error())
+	}
+}
+
+// SetExpire changes the expiry of a key; NoExpiry removes it. It returns false
+// if there is no live key, or no memory.
+func (tx *Tx) SetExpire(db int, key []byte, at int64) bool {
+	t, h, p, ok := tx.find(db, key)
+	if !ok {
+		return false
+	}
+	sh := tx.shard(h)
+	f := sh.before(t)
+	if t.SetExpiry(h, p, at, tx.seconds()) != nil {
+		return false
+	}
+	tx.changed(sh, db, t, f, key)
+	return true
+}
+
+// Copy makes dst hold what src holds, expiry included, replacing what it held.
+// It does nothing if src does not exist or is dst.
+func (tx *Tx) Copy(srcDB int, src []byte, dstDB int, dst []byte) error {
+	it, ok := tx.Peek(srcDB, src)
+	if !ok || srcDB == dstDB && string(src) == string(dst) {
+		return nil
+	}
+	at := it.ExpireAt
+	return tx.SetString(dstDB, dst, it.Value, it.Encoding, at)
+}
+
+// Move makes dst hold what src holds, expiry included, and removes src. It
+// counts as one change.
+func (tx *Tx) Move(srcDB int, src []byte, dstDB int, dst []byte) error {
+	if srcDB == dstDB && string(src) == string(dst) {
+		return nil
+	}
+	if err := tx.Copy(srcDB, src, dstDB, dst); err != nil {
+		return err
+	}
+	if tx.Delete(srcDB, src) {
+		tx.MarkChanged(-1)
+	}
+	return nil
+}
+
+// MarkChanged adds n to the number of changes. A lock must be held.
+func (tx *Tx) MarkChanged(n int64) {
+	i := 0
+	if len(tx.held) > 0 {
+		i = int(tx.held[0])
+	}
+	tx.s.shards[i].changes.Add(n)
+}
+
+// withShard runs fn with shard n locked, whether the Tx holds all or none.
+func (tx *Tx) withShard(n int, fn func(sh *shard)) {
+	sh := &tx.s.shards[n]
+	if !tx.all {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		tx.s.enter(sh)
+	}
+	fn(sh)
+}
+
+// cursorBits is the size of a scan cursor: JavaScript clients round larger ones.
+const cursorBits = 53
+
+// Scan visits live keys of a database in hash order, at least count of them if
+// there are as many, from a cursor on; 0 starts. It returns the cursor to go on
+// with, 0 at the end. A key that is there during a whole scan is visited exactly
+// once. The Tx must hold no lock or all of them; fn gets borrowed slices
+// and must not use the store.
+func (tx *Tx) Scan(db int, cursor uint64, count int, fn func(key []byte, it Item)) (next uint64) {
+	shardBits := tx.s.hasher.ShardBits
+	posBits := cursorBits - int(shardBits)
+	n := int(cursor >> posBits)
+	pos := cursor << (64 - posBits)
+	for ; n < len(tx.s.shards); n, pos = n+1, 0 {
+		done := true
+		for again := true; again; {
+			tx.withShard(n, func(sh *shard) {
+				again = false
+				t := sh.tables[db]
+				if t == nil {
+					return
+				}
+				seen := 0
+				pos, done = t.Scan(pos, max(count, 1), func(e *keyspace.Entry) {
+					seen++
+					if e.ExpireAt == 0 || e.ExpireAt > tx.Now() {
+						fn(e.Key, itemOf(e))
+					}
+				})
+				count -= max(seen, 1)
+				again = !done && count > 0
+			})
+		}
+		if !done {
+			break
+		}
+		if count <= 0 {
+			n, pos = n+1, 0
+			break
+		}
+	}
+	if !tx.all {
+		tx.now = 0
+	}
+	if n >= len(tx.s.shards) {
+		return 0
+	}
+	return uint64(n)<<posBits | pos>>(64-posBits)
+}
+
+// RandomKey appends a random live key of a database to dst; false if there is
+// none. The Tx must hold no lock or all of them.
+func (tx *Tx) RandomKey(db int, dst []byte) ([]byte, bool) {
+	const tries = 100 // as Redis: a database may consist of expired keys
+	for range tries {
+		total := tx.s.Len(db)
+		if total == 0 {
+			return dst, false
+		}
+		r := rand.Int64N(total)
+		for n := range tx.s.shards {
+			keys := tx.s.shards[n].lens[db].keys.Load()
+			if r >= keys {
+				r -= keys
+				continue
+			}
+			ok := false
+			tx.withShard(n, func(sh *shard) {
+				t := sh.tables[db]
+				if t == nil || t.Len() == 0 {
+					return
+				}
+				var e keyspace.Entry
+				t.Random(rand.Uint64, &e)
+				if ok = e.ExpireAt == 0 || e.ExpireAt > tx.Now(); ok {
+					dst = append(dst, e.Key...)
+				}
+			})
+			if !tx.all {
+				tx.now = 0
+			}
+			if ok {
+				return dst, true
+			}
+			break
+		}
+	}
+	return dst, false
+}
+
+// FlushDB deletes every key of a database, in time that does not depend on how
+// many they are, and returns their number. The Tx must hold all locks.
+func (tx *Tx) FlushDB(db int) (removed int64) {
+	for i := range tx.s.shards {
+		sh := &tx.s.shards[i]
+		t := sh.tables[db]
+		if t == nil {
+			continue
+		}
+		n := t.Len()
+		removed += n
+		sh.flushWatchers(db, t, nil)
+		d := sh.guard.DeferredBytes
+		t.Clear()
+		sh.lens[db].keys.Store(0)
+		sh.lens[db].expires.Store(0)
+		if added := sh.guard.DeferredBytes - d; added != 0 {
+			tx.s.deferredPeak.Store(max(tx.s.deferred.Add(added), tx.s.deferredPeak.Load()))
+		}
+		sh.recount()
+		sh.changes.Add(n)
+	}
+	tx.s.avgTTL[db].Store(0)
+	return removed
+}
+
+// FlushAll deletes every key of every database and returns their number. The
+// Tx must hold all locks.
+func (tx *Tx) FlushAll() (removed int64) {
+	for db := range tx.s.dbs {
+		removed += tx.FlushDB(db)
+	}
+	return removed
+}
+
+// SwapDB exchanges two databases. The Tx must hold all locks.
+func (tx *Tx) SwapDB(a, b int) {
+	if a == b {
+		tx.MarkChanged(1)
+		return
+	}
+	for i := range tx.s.shards {
+		sh := &tx.s.shards[i]
+		sh.flushWatchers(a, sh.tables[a], sh.tables[b])
+		sh.flushWatchers(b, sh.tables[b], sh.tables[a])
+		sh.tables[a], sh.tables[b] = sh.tables[b], sh.tables[a]
+		la, lb := &sh.lens[a], &sh.lens[b]
+		lb.keys.Store(la.keys.Swap(lb.keys.Load()))
+		lb.expires.Store(la.expires.Swap(lb.expires.Load()))
+		if sh.sweeps != nil {
+			sh.sweeps[a], sh.sweeps[b] = sh.sweeps[b], sh.sweeps[a]
+		}
+	}
+	x := tx.s.avgTTL[a].Load()
+	tx.s.avgTTL[a].Store(tx.s.avgTTL[b].Load())
+	tx.s.avgTTL[b].Store(x)
+	tx.MarkChanged(1)
+}

@@ -1,0 +1,283 @@
+package kv
+
+import (
+	"sync"
+	"time"
+
+	"kvd/kv/internal/keyspace"
+)
+
+// Mode is how a View is held still.
+type Mode uint8
+
+// The modes of Freeze.
+const (
+	// ModeThread: writers copy, under their shard's lock, what the View can
+	// still reach and they are about to change.
+	ModeThread Mode = iota + 1
+	// ModeFork: Around clones the process; the child walks, the kernel
+	// copies pages. The parent replaces values instead of overwriting them and
+	// frees nothing that the child can see.
+	ModeFork
+	// ModeCopy: everything is copied while the locks are held.
+	ModeCopy
+	// ModeLocked: the locks are held until Close; nobody can write meanwhile.
+	ModeLocked
+)
+
+// FreezeOptions say how to take a View.
+type FreezeOptions struct {
+	Mode Mode
+	// Around, if set, is called to take the cut: it must call hold, which
+	// locks every shard and completes the View, then, if that returned nil, do
+	// what must happen at the cut (clone the process), then call release, both
+	// on one goroutine. An error that it returns makes Freeze give up. In
+	// between every writer waits.
+	Around func(v *View, hold func() error, release func()) error
+}
+
+// View is the state of a store at one instant, the cut. It stays as it is,
+// whatever happens to the store, until Close.
+type View struct {
+	s       *Store
+	mode    Mode
+	id      uint32
+	roots   [][]keyspace.Root // by shard and database
+	keys    []int64           // by database
+	expires []int64
+	changes int64
+	start   time.Time
+	pause   time.Duration
+	cutting bool // the arena has a live cut
+	copier  *keyspace.Copier
+	closing sync.Once
+}
+
+// Freeze takes a View. It returns ErrBusy if one is live, ErrNoMemory, or what
+// Around returned. The caller must hold no lock of the store.
+func (s *Store) Freeze(o FreezeOptions) (*View, error) {
+	v := &View{
+		s: s, mode: o.Mode,
+		roots:   make([][]keyspace.Root, len(s.shards)),
+		keys:    make([]int64, s.dbs),
+		expires: make([]int64, s.dbs),
+	}
+	for i := range v.roots {
+		v.roots[i] = make([]keyspace.Root, s.dbs)
+	}
+	if !s.cut.CompareAndSwap(nil, v) {
+		return nil, ErrBusy
+	}
+	s.settle()
+	around := o.Around
+	if around == nil {
+		around = func(_ *View, hold func() error, release func()) error {
+			err := hold()
+			if err == nil {
+				release()
+			}
+			return err
+		}
+	}
+	if err := around(v, v.hold, v.release); err != nil {
+		v.abort()
+		return nil, err
+	}
+	return v, nil
+}
+
+// hold locks every shard and takes the cut; on an error nothing is locked.
+func (v *View) hold() error {
+	v.s.lockAll()
+	v.start = time.Now()
+	err := v.take()
+	if err != nil {
+		v.s.unlockAll()
+	}
+	return err
+}
+
+// release ends what hold began.
+func (v *View) release() {
+	v.pause = time.Since(v.start)
+	if v.mode != ModeLocked {
+		v.s.unlockAll()
+	}
+}
+
+// abort takes back a cut that came to nothing.
+func (v *View) abort() {
+	if v.cutting {
+		v.s.lockAll()
+		v.endCut()
+		v.s.unlockAll()
+	}
+	v.freeCopy()
+	v.s.cut.Store(nil)
+}
+
+// settle frees all that an earlier cut left behind, so that what is deferred
+// from now on belongs to the new one.
+func (s *Store) settle() {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		for more := true; more; {
+			sh.mu.Lock()
+			s.enter(sh)
+			more = sh.guard.Pending() && s.drain(sh, 1024)
+			sh.mu.Unlock()
+		}
+	}
+}
+
+// take remembers the roots. All locks are held.
+func (v *View) take() error {
+	s := v.s
+	s.cutID++
+	v.id = s.cutID
+	s.deferredPeak.Store(0)
+	if v.mode == ModeCopy {
+		v.copier = keyspace.NewCopier(s.arena)
+	}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		v.changes += sh.changes.Load()
+		for db, t := range sh.tables {
+			if t == nil {
+				continue
+			}
+			root := t.Root()
+			if v.copier != nil {
+				var err error
+				if root, err = v.copier.Copy(t); err != nil {
+					return ErrNoMemory
+				}
+				s.copyBytes.Store(v.copier.Bytes)
+			}
+			v.roots[i][db] = root
+			v.keys[db] += root.Count
+			v.expires[db] += root.Expires
+		}
+	}
+	mode := keyspace.None
+	switch v.mode {
+	case ModeThread:
+		mode = keyspace.PathCopy
+	case ModeFork:
+		mode = keyspace.Forked
+	}
+	if mode != keyspace.None {
+		s.arena.BeginCut()
+		v.cutting = true
+		for i := range s.shards {
+			sh := &s.shards[i]
+			sh.guard.Mode, sh.guard.CopiedBytes, sh.cutID = mode, 0, v.id
+		}
+	}
+	return nil
+}
+
+// endCut lets the writers write everywhere again. All locks are held.
+func (v *View) endCut() {
+	if !v.cutting {
+		return
+	}
+	for i := range v.s.shards {
+		v.s.shards[i].guard.Mode = keyspace.None
+	}
+	v.s.arena.EndCut()
+}
+
+func (v *View) freeCopy() {
+	if v.copier != nil {
+		v.copier.Free()
+		v.s.copyBytes.Store(0)
+	}
+}
+
+// Close ends the View. Nobody may walk it any more. What was kept for it is
+// freed in small pieces afterwards. Close may be called again.
+func (v *View) Close() error {
+	v.closing.Do(func() {
+		if v.mode == ModeLocked {
+			v.s.unlockAll()
+		} else {
+			v.s.lockAll()
+			v.endCut()
+			v.s.unlockAll()
+			v.freeCopy()
+		}
+		v.s.cut.Store(nil)
+	})
+	return nil
+}
+
+// Pause returns how long the locks were held for the cut.
+func (v *View) Pause() time.Duration { return v.pause }
+
+// Changes returns Store.Changes as of the cut.
+func (v *View) Changes() int64 { return v.changes }
+
+// Counts returns how many keys, and how many with an expiry, a database had at
+// the cut, expired but undeleted ones included.
+func (v *View) Counts(db int) (keys, expires int64) { return v.keys[db], v.expires[db] }
+
+// Databases returns the number of databases.
+func (v *View) Databases() int { return v.s.dbs }
+
+// Shards returns the number of shards, the units of Walk and Release.
+func (v *View) Shards() int { return len(v.roots) }
+
+// Release says that a shard will not be walked any more: its writers stop
+// copying. It is an atomic store, for the goroutine that walks.
+func (v *View) Release(shard int) { v.s.shards[shard].passed.Store(v.id) }
+
+// ExtraBytes returns the memory that the View costs beyond the store's own,
+// now and at its peak: what was replaced or deleted since the cut and is kept,
+// the old halves of path copies included (ModeThread, ModeFork), or
+// the copy (ModeCopy). What the kernel copies for a child is not in it.
+func (v *View) ExtraBytes() (now, peak int64) {
+	if v.copier != nil {
+		return v.copier.Bytes, v.copier.Bytes
+	}
+	if v.mode == ModeLocked {
+		return 0, 0
+	}
+	return v.s.deferred.Load(), v.s.deferredPeak.Load()
+}
+
+// Entry is one key of a View. Key and Value are borrowed: they stay as they are
+// until the shard is released or the View closed.
+type Entry struct {
+	DB       int
+	Type     Type
+	Key      []byte
+	Value    []byte
+	ExpireAt int64 // Unix milliseconds; NoExpiry if none
+}
+
+// Walker visits the keys of one shard of a View. It allocates nothing and takes
+// no lock; in ModeFork it is for the child.
+type Walker struct {
+	v     *View
+	shard int
+	db    int
+	w     keyspace.Walker
+}
+
+// Walk returns a walker over a shard, database by database.
+func (v *View) Walk(shard int) Walker { return Walker{v: v, shard: shard, db: -1} }
+
+// Next decodes the next key into e and returns false at the end.
+func (w *Walker) Next(e *Entry) bool {
+	var k keyspace.Entry
+	for !w.w.Next(&k) {
+		if w.db++; w.db >= len(w.v.roots[w.shard]) {
+			w.db--
+			return false
+		}
+		w.w = keyspace.Walk(w.v.s.arena, w.v.roots[w.shard][w.db])
+	}
+	e.DB, e.Type, e.Key, e.Value, e.ExpireAt = w.db, Type(k.Type()), k.Key, k.Value, k.ExpireAt
+	return true
+}
