@@ -202,8 +202,8 @@ type Memory struct {
 	GoHeap   int64 // objects on the Go heap, of the whole program
 
 	Peak     int64 // the highest Used that was seen, ten times a second
-	Mapped   int64 // arena memory that the system has given, used or not
-	Reserve  int64 // of that, touched ahead of use
+	Resident int64 // arena memory that the system has given, used or not
+	Ahead    int64 // of that, touched ahead of use
 	Huge     bool  // the system accepted the wish for huge pages
 }
 
@@ -218,7 +218,7 @@ func (s *Store) Memory() Memory {
 	m.Entries -= m.Deferred
 	m.Copy = s.copyBytes.Load()
 	a := s.arena.Stats()
-	m.Overhead, m.Mapped, m.Reserve, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
+	m.Overhead, m.Resident, m.Ahead, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	m.GoHeap = int64(sample[0].Value.Uint64())
