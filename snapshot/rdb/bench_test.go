@@ -46,6 +46,26 @@ func BenchmarkLZF(b *testing.B) {
 	}
 }
 
+// BenchmarkLZFPieces compresses different values one after the other, as a save does; the same value again
+// and again would train the branch predictor.
+func BenchmarkLZFPieces(b *testing.B) {
+	src := sampleJSON(rand.New(rand.NewPCG(1, 1)), 8<<20)
+	for _, size := range []int{64, 300, 4 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			table, dst := new(LZFTable), make([]byte, size*2)
+			b.SetBytes(int64(len(src)))
+			total := 0
+			for b.Loop() {
+				total = 0
+				for at := 0; at+size <= len(src); at += size {
+					total += CompressLZF(dst, src[at:at+size], table)
+				}
+			}
+			b.ReportMetric(float64(len(src))/float64(total), "ratio")
+		})
+	}
+}
+
 type countSink struct{ n int64 }
 
 func (s *countSink) Write(p []byte) error { s.n += int64(len(p)); return nil }
