@@ -116,6 +116,9 @@ func (f *fuzzer) lifetime() []string {
 	case 6:
 		return []string{f.pick("KEEPTTL", "PERSIST", "FOO")}
 	}
+	if f.IntN(4) == 0 {
+		return append(f.lifetime(), f.lifetime()...)
+	}
 	return nil
 }
 

@@ -359,6 +359,20 @@ func TestScan(t *testing.T) {
 	}
 }
 
+func TestParseCursor(t *testing.T) {
+	for arg, want := range map[string]uint64{"": 0, "0": 0, "007": 7, "+5": 5, "-1": 1<<64 - 1, "-0": 0, "12\x00x": 12, "\x00": 0,
+		"18446744073709551615": 1<<64 - 1, "-18446744073709551615": 1} {
+		if got, ok := parseCursor([]byte(arg)); !ok || got != want {
+			t.Errorf("%q: %d, %v", arg, got, ok)
+		}
+	}
+	for _, arg := range []string{"x", "-", "+", "--1", " 1", "1 ", "1x", "0x1", "18446744073709551616", "-18446744073709551616"} {
+		if got, ok := parseCursor([]byte(arg)); ok {
+			t.Errorf("%q: %d", arg, got)
+		}
+	}
+}
+
 func TestRandomKey(t *testing.T) {
 	p := newPair(t)
 	seen := map[string]int{}
@@ -439,6 +453,7 @@ func TestRestoreErrors(t *testing.T) {
 		{"r", "33177117420000", good, "ABSTTL"}, {"r", "9223372036854775807", good, "REPLACE"}, {"r", "9223372036854775807", good, "REPLACE", "ABSTTL"},
 	} {
 		p.same(append([]string{"RESTORE"}, args...)...)
+		p.same("DBSIZE") // a time that has passed leaves no key behind, not even an expired one
 		p.same("EXISTS", "r")
 		p.same("GET", "r")
 		p.about(500, "PTTL", "r")
