@@ -137,8 +137,8 @@ func (l *loop) active(c *conn) {
 }
 
 // makeRoom makes free space behind c.query. The buffer doubles, so that it
-// never is much more than twice what has arrived, and stops at the end of the
-// argument under way.
+// never is much more than twice what has arrived; where a long argument ends
+// before that, it ends there too.
 func (l *loop) makeRoom(c *conn) {
 	if c.qpos > 0 && c.qpos >= len(c.query)/2 {
 		c.query = c.query[:copy(c.query, c.input())]
@@ -153,7 +153,11 @@ func (l *loop) makeRoom(c *conn) {
 		return
 	}
 	have := len(c.input())
-	l.moveQuery(c, have+min(max(want, firstQuery), max(have, readSize)))
+	more := max(have, firstQuery)
+	if want >= readSize && want > have/4 {
+		more = min(want, max(have, readSize))
+	}
+	l.moveQuery(c, have+more)
 }
 
 // moveQuery gives c a query buffer of size bytes with its input in it.
@@ -200,6 +204,7 @@ func (l *loop) execute(c *conn, p *resp.Parser, buf []byte) (used int, partial b
 	for turn := 0; used < len(buf); turn++ {
 		args, n, err := p.Next(buf[used:], cl.Authenticated())
 		if err != nil {
+			p.Reset() // the loop's parser goes on to other clients
 			l.protocolError(c, err, buf[used:])
 			return len(buf), false
 		}
