@@ -9,17 +9,8 @@ import (
 	"kvd/snapshot/rdb"
 )
 
-const (
-	errBusyKey        = "BUSYKEY Target key name already exists."
-	errRestoreTTL     = "ERR Invalid TTL value, must be >= 0"
-	errRestoreIdle    = "ERR Invalid IDLETIME value, must be >= 0"
-	errRestoreFreq    = "ERR Invalid FREQ value, must be >= 0 and <= 255"
-	errDumpFooter     = "ERR DUMP payload version or checksum are wrong"
-	errDumpFormat     = "ERR Bad data format"
-	errDumpType       = "ERR Bad data format: values of type '%s' are not supported"
-	maxRestoreFreq    = 255
-	dumpStringMaximum = kv.MaxString
-)
+// maxRestoreFreq is the largest FREQ that RESTORE takes.
+const maxRestoreFreq = 255
 
 // lzfTables holds the compressor's tables for DUMP (64 KiB and more each).
 var lzfTables = sync.Pool{New: func() any { return new(rdb.LZFTable) }}
@@ -106,7 +97,7 @@ func cmdRestore(x *Ctx) {
 		x.Err(errRestoreTTL)
 		return
 	}
-	_, value, err := rdb.ParseDump(x.Args[3], dumpStringMaximum)
+	_, value, err := rdb.ParseDump(x.Args[3], kv.MaxString)
 	if err != nil {
 		x.dumpErr(err)
 		return

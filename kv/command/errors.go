@@ -12,6 +12,7 @@ const (
 	errNoSuchKey      = "ERR no such key"
 	errNoMemory       = "OOM command not allowed when used memory > 'maxmemory'."
 	errStringTooLong  = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+	errIntRange       = "ERR value is out of range, value must between %d and %d"
 	errDBRange        = "ERR DB index is out of range"
 	errSameObject     = "ERR source and destination objects are the same"
 	errInvalidExpire  = "ERR invalid expire time in '%s' command"
@@ -31,6 +32,27 @@ const (
 		"you can run it from a local connection, otherwise you need to set this option " +
 		"in the configuration file, and then restart the server."
 
+	// Strings and keys.
+	errIncrOverflow = "ERR increment or decrement would overflow"
+	errDecrOverflow = "ERR decrement would overflow"
+	errOffset       = "ERR offset is out of range"
+	errLCSTypes     = "ERR The specified keys must contain string values"
+	errLCSBoth      = "ERR If you want both the length and indexes, please just use IDX."
+	errLCSMemory    = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+	errExpireOption = "ERR Unsupported option %s"
+	errExpireNX     = "ERR NX and XX, GT or LT options at the same time are not compatible"
+	errExpireGTLT   = "ERR GT and LT options at the same time are not compatible"
+	errCursor       = "ERR invalid cursor"
+	errNoLFU        = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. " +
+		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+	errBusyKey     = "BUSYKEY Target key name already exists."
+	errRestoreTTL  = "ERR Invalid TTL value, must be >= 0"
+	errRestoreIdle = "ERR Invalid IDLETIME value, must be >= 0"
+	errRestoreFreq = "ERR Invalid FREQ value, must be >= 0 and <= 255"
+	errDumpFooter  = "ERR DUMP payload version or checksum are wrong"
+	errDumpFormat  = "ERR Bad data format"
+	errDumpType    = "ERR Bad data format: values of type '%s' are not supported"
+
 	// Transactions.
 	errNoMultiCommand    = "ERR Command not allowed inside a transaction"
 	errExecAbort         = "EXECABORT Transaction discarded because of previous errors."
@@ -45,7 +67,7 @@ const (
 	errWrongPass      = "WRONGPASS invalid username-password pair or user is disabled."
 	errAuthNoPassword = "ERR AUTH <password> called without any password configured for the default user. " +
 		"Are you sure your configuration is correct?"
-	errHelloNoAuth   = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+	errHelloNoAuth   = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 	errHelloProto    = "NOPROTO unsupported protocol version"
 	errHelloInteger  = "ERR Protocol version is not an integer or out of range"
 	errHelloSyntax   = "ERR Syntax error in HELLO option '%s'"
@@ -56,7 +78,6 @@ const (
 	errPauseMode       = "ERR CLIENT PAUSE mode must be WRITE or ALL"
 	errTimeoutInteger  = "ERR timeout is not an integer or out of range"
 	errTimeoutNegative = "ERR timeout is negative"
-	errTimeoutRange    = "ERR timeout is out of range"
 	errUnblockReason   = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 	errCachingMode     = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"
 	errNoTracking      = "ERR Client tracking is not supported"

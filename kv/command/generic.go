@@ -9,8 +9,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const errIntRange = "ERR value is out of range, value must between %d and %d"
-
 func cmdDel(x *Ctx) {
 	var n int64
 	for _, key := range x.Args[1:] {

@@ -6,12 +6,6 @@ import (
 	"kvd/kv"
 )
 
-const (
-	errExpireOption = "ERR Unsupported option %s"
-	errExpireNX     = "ERR NX and XX, GT or LT options at the same time are not compatible"
-	errExpireGTLT   = "ERR GT and LT options at the same time are not compatible"
-)
-
 // expireOptions are the conditions of the EXPIRE commands.
 type expireOptions uint8
 

@@ -5,9 +5,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const errNoLFU = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. " +
-	"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
-
 const (
 	// sharedIntegers: Redis keeps one object for each of the integers below
 	// and shares it between all keys that hold one; sharedRefcount is the

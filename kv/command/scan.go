@@ -8,8 +8,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const errCursor = "ERR invalid cursor"
-
 // scanDefaultCount is SCAN's COUNT where none is given.
 const scanDefaultCount = 10
 

@@ -8,11 +8,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const (
-	errIncrOverflow = "ERR increment or decrement would overflow"
-	errDecrOverflow = "ERR decrement would overflow"
-)
-
 func cmdIncr(x *Ctx) { x.incrBy(1) }
 func cmdDecr(x *Ctx) { x.incrBy(-1) }
 

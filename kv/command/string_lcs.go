@@ -5,12 +5,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const (
-	errLCSTypes  = "ERR The specified keys must contain string values"
-	errLCSBoth   = "ERR If you want both the length and indexes, please just use IDX."
-	errLCSMemory = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
-)
-
 // lcsCell is what Redis takes for each pair of bytes; the limit on the memory
 // of LCS is counted with it, although kvd needs one bit.
 const lcsCell = 4

@@ -5,8 +5,6 @@ import (
 	"kvd/kv/resp"
 )
 
-const errOffset = "ERR offset is out of range"
-
 // minBulkLimit is the least that proto-max-bulk-len can be set to: shorter
 // strings need no look at the configuration.
 const minBulkLimit = 1 << 20
