@@ -376,3 +376,13 @@ func (s *Spec) keyFlags(i int, args [][]byte) KeyFlags {
 	}
 	return s.KeySpecs[len(s.KeySpecs)-1].Flags
 }
+
+// setKeyFlags are what SET does with its key: it reads it too with GET.
+func setKeyFlags(args [][]byte) KeyFlags {
+	for _, a := range args[min(3, len(args)):] {
+		if is(a, "get") {
+			return KeyRW | KeyAccess | KeyUpdate
+		}
+	}
+	return KeyOW | KeyUpdate
+}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"crypto/subtle"
+	"math"
 
 	"kvd/kv/resp"
 )
@@ -78,6 +79,10 @@ func cmdReset(x *Ctx) {
 func cmdSelect(x *Ctx) {
 	n, ok := x.parseInt(x.Args[1])
 	if !ok {
+		return
+	}
+	if n != int64(int32(n)) {
+		x.Errf(errIntRange, math.MinInt32, math.MaxInt32)
 		return
 	}
 	if n < 0 || n >= int64(x.Store.Databases()) {

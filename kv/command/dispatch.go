@@ -11,7 +11,7 @@ import (
 func (x *Ctx) Do(c *Client, args [][]byte) Outcome {
 	x.Client, x.Args = c, args
 	s := x.state.table.lookup(args)
-	if s == nil || c.state != 0 || x.state.gate.Load() != 0 || !s.arityOK(len(args)) || s.Flags&(Protected|Write) != 0 && !x.free(s) {
+	if s == nil || c.state != 0 || x.state.gate.Load() != 0 || !s.arityOK(len(args)) || s.guarded && !x.free(s) {
 		return x.doChecked(s)
 	}
 	x.setLast(s)
@@ -22,7 +22,7 @@ func (x *Ctx) Do(c *Client, args [][]byte) Outcome {
 	return Done
 }
 
-// free tells whether a write or protected command needs no closer look.
+// free tells whether a guarded command needs no closer look.
 func (x *Ctx) free(s *Spec) bool {
 	return s.Flags&Protected == 0 && x.Saver.WriteDenied() == ""
 }
@@ -78,7 +78,7 @@ func (x *Ctx) refuse(s *Spec) bool {
 		x.reject(s, errNoAuth)
 	case c.state&stMulti != 0 && s.Flags&NoMulti != 0:
 		x.reject(s, errNoMultiCommand)
-	case s.Flags&Write != 0 || s.Name == "ping" || s.isExec() && c.queue.flags&Write != 0:
+	case s.saved || s.isExec() && c.queue.flags&Write != 0:
 		if reason := x.Saver.WriteDenied(); reason != "" {
 			x.reject(s, errMisconf+sprintf(errMisconfReason, reason))
 			return true

@@ -51,8 +51,8 @@ func (x *Ctx) enqueue(s *Spec) {
 	if c.state&stDirtyExec == 0 && !c.watchBroken() {
 		c.queue.add(s, x.Args)
 		c.multiMem.Store(c.queue.bytes)
+		c.sharedMulti.Store(int32(len(c.queue.cmds)))
 	}
-	c.sharedMulti.Add(1)
 	x.Simple("QUEUED")
 }
 

@@ -234,7 +234,7 @@ var serverCommands = []*Spec{
 		},
 	},
 	{
-		Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast, Categories: CatDangerous,
+		Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast, Categories: CatAdmin | CatDangerous,
 		Tips:    []string{"nondeterministic_output"},
 		Handler: cmdLastSave,
 		Doc:     Doc{Summary: "Returns the Unix time of the last successful save.", Since: "1.0.0", Group: "server", Complexity: "O(1)"},

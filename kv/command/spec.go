@@ -167,10 +167,12 @@ type Spec struct {
 	Sub []*Spec
 	Doc Doc
 
-	id     int   // index into the counters
-	oneKey bool  // a single key at argument 1 and LockKeys
-	exec   bool  // it is EXEC
-	parent *Spec // of a subcommand
+	id      int   // index into the counters
+	oneKey  bool  // a single key at argument 1 and LockKeys
+	exec    bool  // it is EXEC
+	saved   bool  // refused while saves fail: writes and PING
+	guarded bool  // saved, or needs enable-…-command
+	parent  *Spec // of a subcommand
 }
 
 // appendKeys appends the keys among args to dst. Arguments that do not form

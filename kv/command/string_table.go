@@ -169,6 +169,7 @@ var stringCommands = []*Spec{
 	{
 		Name: "set", Arity: -3, Flags: Write | DenyOOM, Categories: CatString, First: 1, Last: 1, Step: 1,
 		KeySpecs: []KeySpec{noted(keyAt(1, KeyRW|KeyAccess|KeyUpdate|KeyVariableFlags), "RW and ACCESS due to the optional `GET` argument")},
+		FlagsOf:  setKeyFlags,
 		Handler:  cmdSet,
 		Doc: Doc{Summary: "Stores a string whatever the key held before, with conditions and a time to live on request.",
 			Since: "1.0.0", Group: "string", Complexity: "O(1)",

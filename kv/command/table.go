@@ -67,6 +67,8 @@ func (t *table) finish(s, parent *Spec) {
 	s.oneKey = s.Lock == LockKeys && s.First == 1 && s.Last == 1 && s.Keys == nil && s.Arity != -1 && s.Arity != 1 &&
 		s.Before == nil && s.After == nil
 	s.exec = s.Name == "exec"
+	s.saved = s.Flags&Write != 0 || s.Name == "ping"
+	s.guarded = s.saved || s.Flags&Protected != 0
 	for _, sub := range s.Sub {
 		t.finish(sub, s)
 	}
