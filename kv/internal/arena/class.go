@@ -14,7 +14,7 @@ const (
 
 	maxSlots  = 1024 // per run, bounds the bitmaps
 	mapWords  = maxSlots / 64
-	bigSlots  = 8 // slots in a run of a class of 4 KiB and more
+	bigSlots  = 4 // at least, in a run of a class of 4 KiB and more
 	maxRunLog = 4 // runs of smaller classes grow from 1 to 1<<4 pages
 )
 
@@ -60,8 +60,12 @@ func makeClasses() (t [numClasses]class) {
 		t[c].size = uint32(size)
 		t[c].inv = uint64((1<<40 + size - 1) / size)
 		if size >= PageSize {
+			slots := bigSlots
+			for slots*size%PageSize != 0 {
+				slots *= 2
+			}
 			for i := range t[c].pages {
-				t[c].pages[i] = uint16(size * bigSlots / PageSize)
+				t[c].pages[i] = uint16(slots * size / PageSize)
 			}
 			continue
 		}

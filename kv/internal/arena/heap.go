@@ -145,8 +145,9 @@ func (h *Heap) Free(ref Ref) {
 	if !r.listed {
 		h.list(id, r)
 	}
-	// An empty run is given back unless it is the only one with free slots.
-	if r.nfree == r.nslots && (r.next != 0 || r.prev != 0) {
+	// An empty run is given back at once: a heap that kept one for each class
+	// that its index segments grew through would waste more than they take.
+	if r.nfree == r.nslots {
 		h.unlist(id, r)
 		h.count[r.class]--
 		h.release(id, r)

@@ -17,7 +17,7 @@ type keeper struct {
 // use, within bounds.
 const (
 	aheadMax     = 8
-	aheadDivisor = 32
+	aheadDivisor = 64
 )
 
 func (k *keeper) init() {
