@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func eventOf(slot, gen uint32) *unix.EpollEvent {
-	return &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLHUP | unix.EPOLLERR, Fd: int32(slot), Pad: int32(gen)}
-}
-
 func TestListenErrors(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -166,7 +162,7 @@ func TestSocketOptions(t *testing.T) {
 	s := startServer(t, "--tcp-keepalive", "90")
 	w := s.dial()
 	w.do("PING")
-	fd := s.clients.head.next.fd
+	fd := s.clients.all()[0].FD
 	for _, o := range []struct{ level, name, want int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -183,7 +179,7 @@ func TestSocketOptions(t *testing.T) {
 	}
 	b := s.dial()
 	b.do("PING")
-	fd = s.clients.head.prev.fd
+	fd = s.clients.all()[1].FD
 	if got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE); err != nil || got != 0 {
 		t.Errorf("SO_KEEPALIVE: %d, %v", got, err)
 	}

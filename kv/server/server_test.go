@@ -18,13 +18,19 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"kvd/kv"
 	"kvd/kv/command"
 	"kvd/kv/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(serveEnv); path != "" {
+		serveForever(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // noSaver is a Saver that never has anything to do.
 type noSaver struct{}
@@ -466,34 +472,47 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestGeneration gives a loop an event of a connection that is gone: that of
-// the slot's new user must not be touched.
+// TestGeneration gives a loop an event of a connection that is gone, as a
+// forked child's copy of its socket would: the slot's new user is not touched.
 func TestGeneration(t *testing.T) {
-	s := startServer(t)
-	w := s.dial()
-	w.do("PING")
-	_ = w.Close()
-	eventually(t, "client gone", func() bool { return s.Count() == 0 })
-	w = s.dial()
-	w.do("PING")
-	done := make(chan string, 1)
-	l := s.loops[0]
-	// The loop sleeps, and only the new client has a slot.
-	go func() {
-		c := l.slots[0]
-		before := c.gen
-		l.event(eventOf(0, before-1))
-		if c.closed {
-			done <- "an old event closed the new client"
-			return
-		}
-		done <- ""
-	}()
-	if msg := <-done; msg != "" {
-		t.Fatal(msg)
+	s := newServer(t)
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
 	}
-	if got := w.do("PING"); got != "+PONG" {
-		t.Fatal(got)
+	l := s.loops[0] // it does not run: this test is its thread
+	l.round()
+	adopt := func() (*conn, int) {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &conn{fd: fds[0], loop: l}
+		c.client = s.engine.NewClient(command.ClientOptions{Owner: c})
+		s.clients.add(c)
+		l.load.Add(1)
+		l.adopt(c)
+		return c, fds[1]
+	}
+	gone, peer := adopt()
+	_ = unix.Close(peer)
+	event := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLHUP, Fd: int32(gone.slot), Pad: int32(gone.gen)}
+	l.event(event)
+	if !gone.closed {
+		t.Fatal("its own event did not close the client")
+	}
+	next, peer := adopt()
+	defer unix.Close(peer)
+	if next.slot != gone.slot {
+		t.Fatal("the slot is not reused")
+	}
+	event.Events |= unix.EPOLLERR
+	l.event(event)
+	if next.closed {
+		t.Fatal("an old event closed the new client")
+	}
+	l.close(next)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 
