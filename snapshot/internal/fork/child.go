@@ -26,7 +26,8 @@ type fdRange struct{ first, last uint32 }
 //go:noinline
 //go:norace
 func (c *childPlan) run() {
-	procPin() // from here on a panic or an entry into the scheduler is fatal
+	procPin()                    // from here on a panic or an entry into the scheduler is fatal
+	writeBarrier.enabled = false // there is no collector here that it could serve
 	rawPrctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL))
 	if ppid, _, _ := syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0); int(ppid) != c.parent {
 		exit(exitOrphan) // the parent died before the prctl: no signal will come

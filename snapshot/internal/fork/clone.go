@@ -20,6 +20,17 @@ func afterForkInChild()
 //go:linkname procPin runtime.procPin
 func procPin() int
 
+// writeBarrier is what the compiler tests before every pointer that it writes to
+// the heap. Whether it is on at the clone is a matter of luck, and in the child
+// nobody would ever turn it off.
+//
+//go:linkname writeBarrier runtime.writeBarrier
+var writeBarrier struct {
+	enabled bool
+	_       [3]byte
+	_       uint64
+}
+
 // clone makes the child: pid 0 in the child, the child's pid in the parent. The
 // argument order of clone differs between amd64 and arm64 only behind the first
 // three, and all but the flags are 0 here.

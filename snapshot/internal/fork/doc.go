@@ -27,10 +27,9 @@
 //  2. Never lock, and call nothing that does: sync.Mutex, channels, maps, type
 //     assertions to interface types (runtime.getitab locks its table), fmt,
 //     log, os, time zones.
-//  3. Never write a pointer to the heap, a global or through another pointer
-//     (`w.buf = append(w.buf, …)` with w a pointer): the write barrier may have
-//     been on at the clone and then is on for ever; its buffer overflows into
-//     the collector. Find them with -gcflags=-d=wb. Integers are no problem.
+//  3. Pointers may be written: the child turns the write barrier off, which may
+//     have been on at the clone and whose buffer would overflow into the
+//     collector. Avoid it all the same, -gcflags=-d=wb finds them.
 //  4. Never grow the stack: newstack calls stackalloc, which takes mheap_.lock.
 //     Two of a thousand children hung there under permanent collection. The
 //     body is called with at least [StackFree] bytes below it; recursion must

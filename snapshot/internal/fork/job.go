@@ -59,6 +59,10 @@ func (j *Job) Progress() (keys, bytes int64, phase Phase) {
 	return j.page.Keys.Load(), j.page.Bytes.Load(), j.page.Phase()
 }
 
+// Page returns the page that the body will get, so that what it needs can be
+// wired up before the clone. It must not be used after Close.
+func (j *Job) Page() *Page { return j.page }
+
 // Pid returns the child's process id, 0 before Fork.
 func (j *Job) Pid() int {
 	j.mu.Lock()

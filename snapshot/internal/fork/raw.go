@@ -41,6 +41,17 @@ func RawFsync(fd int) syscall.Errno {
 	}
 }
 
+// RawSyncRange is sync_file_range(2): it starts or awaits the writing of a part
+// of a file, as the SYNC_FILE_RANGE flags say, and never the file's metadata.
+func RawSyncRange(fd int, off, n int64, flags int) syscall.Errno {
+	for {
+		_, _, errno := syscall.RawSyscall6(unix.SYS_SYNC_FILE_RANGE, uintptr(fd), uintptr(off), uintptr(n), uintptr(flags), 0, 0)
+		if errno != syscall.EINTR {
+			return errno
+		}
+	}
+}
+
 // RawClock is the monotonic clock, the same in parent and child.
 func RawClock() time.Duration {
 	var ts syscall.Timespec

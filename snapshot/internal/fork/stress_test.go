@@ -98,6 +98,51 @@ func TestChildFilesCompileClean(t *testing.T) {
 	}
 }
 
+// The write barrier is off in the child, also if it was on at the clone, so that
+// pointers may be written.
+func TestWriteBarrierOff(t *testing.T) {
+	if RaceEnabled {
+		t.Skip("no fork under the race detector")
+	}
+	stop := disturb()
+	defer stop()
+	f := New()
+	defer f.Close()
+	box := new(*[64]byte)
+	values := [2]*[64]byte{new([64]byte), new([64]byte)}
+	on := 0
+	for try := 0; on < 3 && try < 400; try++ {
+		j, err := f.Prepare(Options{Timeout: 10 * time.Second, Body: func(p *Page) int32 {
+			if writeBarrier.enabled {
+				return p.Fail("the write barrier is on", 0)
+			}
+			for i := range 10000 {
+				*box = values[i&1]
+			}
+			p.Keys.Store(1)
+			return 0
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Fork(func() error {
+			if writeBarrier.enabled {
+				on++
+			}
+			return nil
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if r := j.Wait(); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		j.Close()
+	}
+	if on == 0 {
+		t.Skip("the barrier was never on at a clone")
+	}
+}
+
 func TestParsePrivateDirty(t *testing.T) {
 	for text, want := range map[string]int64{
 		"":                                      -1,
