@@ -100,13 +100,17 @@ func debugPopulate(x *Ctx) {
 		x.Err(errStringTooLong)
 		return
 	}
-	key := append([]byte(prefix), ':')
-	fixed := len(key)
 	padded := make([]byte, size)
-	var digits []byte
+	var names, digits []byte
 	for i := range count {
-		key = strconv.AppendInt(key[:fixed], i, 10)
-		name := key[:min(len(key), maxPopulateName)]
+		// Fresh memory for every name: the store may know a key by its address
+		// until the locks are released.
+		if cap(names)-len(names) < 2*maxPopulateName {
+			names = make([]byte, 0, 64<<10)
+		}
+		at := len(names)
+		names = strconv.AppendInt(append(append(names, prefix...), ':'), i, 10)
+		name := names[at:min(len(names), at+maxPopulateName)]
 		if x.Tx.Exists(x.Client.db, name) {
 			continue
 		}

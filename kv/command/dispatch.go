@@ -122,7 +122,7 @@ func (x *Ctx) reject(s *Spec, text string) {
 	}
 	if s != nil && s.isExec() {
 		x.discard()
-		x.Errf(errExecAbortBecause, text)
+		x.Errf(errExecAbortBecause, strings.TrimPrefix(text, "ERR "))
 		return
 	}
 	x.Err(text)

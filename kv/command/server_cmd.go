@@ -58,12 +58,12 @@ func afterFlushAll(x *Ctx) {
 
 func cmdSwapDB(x *Ctx) {
 	a, ok := resp.ParseInt(x.Args[1])
-	if !ok {
+	if !ok || a != int64(int32(a)) {
 		x.Err(errSwapFirst)
 		return
 	}
 	b, ok := resp.ParseInt(x.Args[2])
-	if !ok {
+	if !ok || b != int64(int32(b)) {
 		x.Err(errSwapSecond)
 		return
 	}
