@@ -90,10 +90,10 @@ func (x *Ctx) expire(unit int64, relative bool) {
 	// A time that has passed deletes the key at once.
 	if at <= x.Tx.Now() {
 		x.Tx.Delete(x.Client.db, key)
-	} else {
-		x.Tx.SetExpire(x.Client.db, key, at)
+		x.Int(1)
+		return
 	}
-	x.Int(1)
+	x.replyExpire(key, at)
 }
 
 func cmdPersist(x *Ctx) {
@@ -102,8 +102,16 @@ func cmdPersist(x *Ctx) {
 		x.Int(0)
 		return
 	}
-	x.Tx.SetExpire(x.Client.db, x.Args[1], kv.NoExpiry)
-	x.Int(1)
+	x.replyExpire(x.Args[1], kv.NoExpiry)
+}
+
+// replyExpire changes the expiry of a key that exists and replies 1.
+func (x *Ctx) replyExpire(key []byte, at int64) {
+	if x.Tx.SetExpire(x.Client.db, key, at) {
+		x.Int(1)
+	} else {
+		x.storeErr(kv.ErrNoMemory)
+	}
 }
 
 func cmdTtl(x *Ctx)         { x.replyTTL(1000, true) }

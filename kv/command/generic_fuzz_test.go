@@ -246,6 +246,7 @@ func (f *fuzzer) check(p *pair, args []string) {
 		}
 	case name == "KEYS":
 		p.sameSet(args...)
+		p.scanAll("COUNT", f.pick("1", "3", "100"), "MATCH", args[1])
 	case name == "RANDOMKEY":
 		ours, theirs := p.both(args...)
 		if (ours[0] == '$' && ours[1] != '-') != (theirs[0] == '$' && theirs[1] != '-') {
@@ -293,6 +294,7 @@ func TestFuzzCommands(t *testing.T) {
 	t.Logf("KVD_SEED=%d", seed)
 	f := &fuzzer{Rand: newRand(seed)}
 	p := newPair(t)
+	changes := p.redisChanges(t)
 	for i := range n {
 		if i%1000 == 0 {
 			p.both("HELLO", strconv.Itoa(2+i/1000%2))
@@ -304,10 +306,25 @@ func TestFuzzCommands(t *testing.T) {
 		}
 	}
 	compareAll(t, p)
+	if ours, theirs := p.world.e.Store.Changes(), p.redisChanges(t)-changes; ours != theirs {
+		t.Errorf("changes: kvd %d, redis %d", ours, theirs)
+	}
 	ours, theirs := p.stat(t), p.redisStat(t)
 	if ours != theirs {
 		t.Errorf("hits and misses: kvd %v, redis %v", ours, theirs)
 	}
+}
+
+// redisChanges returns the number of changes that redis-server has counted.
+func (p *pair) redisChanges(t testing.TB) int64 {
+	t.Helper()
+	_, rest, _ := strings.Cut(p.theirs.do(t, "INFO", "persistence"), "rdb_changes_since_last_save:")
+	text, _, _ := strings.Cut(rest, "\r\n")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // compareAll compares the whole data sets: digest, keys, encodings, expiries.

@@ -3,14 +3,11 @@ package command
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"kvd/snapshot/rdb"
 )
 
 func TestKeys(t *testing.T) {
@@ -271,108 +268,6 @@ func TestKeysPatterns(t *testing.T) {
 	}
 }
 
-// scanAll compares what a complete SCAN returns.
-func (p *pair) scanAll(options ...string) {
-	p.t.Helper()
-	ours := scanKeys(p.t, func(a ...string) string { return p.ours(a...) }, options)
-	theirs := scanKeys(p.t, func(a ...string) string { return p.theirs.do(p.t, a...) }, options)
-	if !slices.Equal(ours, theirs) {
-		p.t.Errorf("SCAN %q\n kvd   %q\n redis %q", options, ours, theirs)
-	}
-}
-
-// scanKeys runs SCAN to its end and returns the distinct keys in order.
-func scanKeys(t testing.TB, do func(...string) string, options []string) []string {
-	t.Helper()
-	found := map[string]bool{}
-	for cursor, calls := "0", 0; ; calls++ {
-		reply := do(append([]string{"SCAN", cursor}, options...)...)
-		lines := strings.SplitN(reply, "\r\n", 4)
-		if len(lines) != 4 || lines[0] != "*2" || calls > 1_000_000 {
-			t.Fatalf("SCAN %s %q: %q", cursor, options, reply)
-		}
-		for _, k := range sorted(t, lines[3]) {
-			found[k] = true
-		}
-		if cursor = lines[2]; cursor == "0" {
-			break
-		}
-	}
-	keys := make([]string, 0, len(found))
-	for k := range found {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func TestScan(t *testing.T) {
-	script(t, `
-		SCAN
-		SCAN 0
-		SCAN x
-		SCAN 1x
-		SCAN -
-		SCAN ""
-		SCAN 99999999999999999999
-		SCAN 18446744073709551616
-		SCAN 0 FOO
-		SCAN 0 FOO 1
-		SCAN 0 COUNT
-		SCAN 0 COUNT 0
-		SCAN 0 COUNT -1
-		SCAN 0 COUNT x
-		SCAN 0 COUNT 1.0
-		SCAN 0 MATCH
-		SCAN 0 TYPE
-		SCAN 0 COUNT 10 MATCH
-		SCAN 0 COUNT 10 MATCH *
-		SCAN 0 TYPE string
-		SCAN x FOO
-		SET a 1
-		SCAN 0
-		SCAN +0
-		SCAN 0 COUNT 9223372036854775807
-		SCAN 0 COUNT 9223372036854775808
-		SCAN 0 MATCH a TYPE string COUNT 5
-		SCAN 0 MATCH b
-		SCAN 0 TYPE STRING
-		SCAN 0 TYPE list
-		SCAN 0 TYPE foo
-		SCAN 0 TYPE ""
-		SCAN 0 count\x00x 5
-	`)
-	p := newPair(t)
-	for i := range 500 {
-		p.same("SET", fmt.Sprint("key:", i), "v")
-	}
-	p.scanAll()
-	p.scanAll("COUNT", "1")
-	p.scanAll("COUNT", "100", "MATCH", "key:*7*")
-	p.scanAll("COUNT", "1000", "TYPE", "string")
-	p.scanAll("TYPE", "hash")
-	// A call returns about COUNT keys.
-	calls := 0
-	scanKeys(t, func(a ...string) string { calls++; return p.ours(a...) }, []string{"COUNT", "50"})
-	if calls < 5 || calls > 15 {
-		t.Errorf("500 keys with COUNT 50 took %d calls", calls)
-	}
-}
-
-func TestParseCursor(t *testing.T) {
-	for arg, want := range map[string]uint64{"": 0, "0": 0, "007": 7, "+5": 5, "-1": 1<<64 - 1, "-0": 0, "12\x00x": 12, "\x00": 0,
-		"18446744073709551615": 1<<64 - 1, "-18446744073709551615": 1} {
-		if got, ok := parseCursor([]byte(arg)); !ok || got != want {
-			t.Errorf("%q: %d, %v", arg, got, ok)
-		}
-	}
-	for _, arg := range []string{"x", "-", "+", "--1", " 1", "1 ", "1x", "0x1", "18446744073709551616", "-18446744073709551616"} {
-		if got, ok := parseCursor([]byte(arg)); ok {
-			t.Errorf("%q: %d", arg, got)
-		}
-	}
-}
-
 func TestRandomKey(t *testing.T) {
 	p := newPair(t)
 	seen := map[string]int{}
@@ -385,83 +280,6 @@ func TestRandomKey(t *testing.T) {
 	if len(seen) != 10 {
 		t.Errorf("1000 picks of 10 keys: %v", seen)
 	}
-}
-
-// compressed tells whether a DUMP payload is LZF: the same value may have
-// several such forms, and be worth it to one compressor only.
-func compressed(dump string) bool { return len(dump) > 1 && dump[1] == 0xc3 }
-
-// payload returns the string of a bulk reply.
-func payload(reply string) string {
-	_, rest, _ := strings.Cut(reply, "\r\n")
-	return strings.TrimSuffix(rest, "\r\n")
-}
-
-func TestDumpRestore(t *testing.T) {
-	p := newPair(t)
-	values := []string{"", "0", "-1", "127", "128", "-129", "32767", "32768", "2147483647", "2147483648", "-2147483649",
-		"9223372036854775807", "x", "-0", "007", strings.Repeat("ab", 8), "01234567890123456789", "012345678901234567890",
-		strings.Repeat("z", 100), strings.Repeat("hello world ", 2000), string(bytes.Repeat([]byte{0, 255, 13, 10}, 20))}
-	r := newRand(1)
-	for _, n := range []int{63, 64, 16383, 16384, 70000} {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(r.Uint32())
-		}
-		values = append(values, string(b))
-	}
-	for _, v := range values {
-		p.same("SET", "k", v)
-		ours, theirs := p.both("DUMP", "k")
-		a, b := payload(ours), payload(theirs)
-		if a != b && !compressed(a) && !compressed(b) {
-			t.Errorf("DUMP of %.30q:\n kvd   %.60q\n redis %.60q", v, a, b)
-		}
-		for _, dump := range []string{a, b} {
-			p.same("RESTORE", "r", "0", dump, "REPLACE")
-			p.same("GET", "r")
-			p.same("OBJECT", "ENCODING", "r")
-		}
-	}
-	p.same("CONFIG", "SET", "rdbcompression", "no")
-	p.same("SET", "k", strings.Repeat("z", 1000))
-	p.same("DUMP", "k")
-	p.same("CONFIG", "SET", "rdbcompression", "yes")
-}
-
-// sealed returns a DUMP payload with a right footer.
-func sealed(value string, version uint16) string {
-	b := binary.LittleEndian.AppendUint16([]byte(value), version)
-	return string(binary.LittleEndian.AppendUint64(b, rdb.UpdateCRC(0, b)))
-}
-
-func TestRestoreErrors(t *testing.T) {
-	p := newPair(t)
-	good := sealed("\x00\x03abc", 10)
-	for _, args := range [][]string{
-		{"r", "0"}, {"r", "0", good}, {"r", "0", good}, {"r", "0", good, "REPLACE"}, {"r", "x", good}, {"r", "x", good, "REPLACE"},
-		{"r", "-1", good, "REPLACE"}, {"r", "0", "", "REPLACE"}, {"r", "0", "123456789", "REPLACE"}, {"r", "0", "1234567890", "REPLACE"},
-		{"r", "0", good[:len(good)-1] + "x", "REPLACE"}, {"r", "0", sealed("\x00\x20ab", 10), "REPLACE"}, {"r", "0", sealed("", 10), "REPLACE"},
-		{"r", "0", sealed("\x00", 10), "REPLACE"}, {"r", "0", sealed("\x00\xc4abc", 10), "REPLACE"}, {"r", "0", sealed("\xc8\x03abc", 10), "REPLACE"},
-		{"r", "0", sealed("\x00\x03abc", 1), "REPLACE"}, {"r", "0", sealed("\x00\x03abc", 9), "REPLACE"},
-		{"r", "0", sealed("\x00\x03abc", 200), "REPLACE"}, {"r", "0", sealed("\x00\x81\xff\xff\xff\xff\xff\xff\xff\xffabc", 10), "REPLACE"},
-		{"r", "0", sealed("\x00\xc3\x03\x05abc", 10), "REPLACE"}, {"r", "0", good, "FOO"}, {"r", "0", good, "IDLETIME"}, {"r", "0", good, "IDLETIME", "-1"},
-		{"r", "0", good, "IDLETIME", "x"}, {"r", "0", good, "FREQ", "256"}, {"r", "0", good, "FREQ", "-1"}, {"r", "0", good, "FREQ", "1", "IDLETIME", "1"},
-		{"r", "0", good, "IDLETIME", "1", "FREQ", "1"}, {"r", "0", good, "IDLETIME", "1", "REPLACE"}, {"r", "0", good, "FREQ", "255", "REPLACE"},
-		{"r", "0", good, "IDLETIME", "1", "IDLETIME", "2", "REPLACE"},
-		{"r", "100000", good, "REPLACE"}, {"r", "1", good, "ABSTTL"}, {"r", "1", good, "ABSTTL", "REPLACE"}, {"r", "1", good, "ABSTTL"},
-		{"r", "33177117420000", good, "ABSTTL"}, {"r", "9223372036854775807", good, "REPLACE"}, {"r", "9223372036854775807", good, "REPLACE", "ABSTTL"},
-	} {
-		p.same(append([]string{"RESTORE"}, args...)...)
-		p.same("DBSIZE") // a time that has passed leaves no key behind, not even an expired one
-		p.same("EXISTS", "r")
-		p.same("GET", "r")
-		p.about(500, "PTTL", "r")
-	}
-	p.same("RESTORE", "i", "0", good, "IDLETIME", "1000")
-	p.about(60, "OBJECT", "IDLETIME", "i")
-	p.same("GET", "i")
-	p.about(2, "OBJECT", "IDLETIME", "i")
 }
 
 func TestHitsAndMisses(t *testing.T) {
@@ -555,20 +373,4 @@ func TestDigest(t *testing.T) {
 	p.same("SELECT", "0")
 	p.same("DEL", "a", "b")
 	p.same("DEBUG", "DIGEST")
-}
-
-// TestFacts compares what COMMAND INFO says of every command of the two groups.
-func TestFacts(t *testing.T) {
-	p := newPair(t)
-	for _, list := range [][]*Spec{stringCommands, genericCommands} {
-		for _, s := range list {
-			if s.Sub != nil {
-				continue // the order of subcommands is that of a hash table
-			}
-			p.same("COMMAND", "INFO", s.Name)
-		}
-	}
-	for _, sub := range []string{"encoding", "freq", "idletime", "refcount", "help"} {
-		p.same("COMMAND", "INFO", "object|"+sub)
-	}
 }

@@ -169,19 +169,22 @@ func cmdGetex(x *Ctx) {
 	if x.wrongType(it) {
 		return
 	}
-	var at int64
+	at := kv.NoExpiry
 	if time != nil {
 		if at, ok = x.expiryAt(time, o); !ok {
 			return
 		}
 	}
+	start, done := len(x.Client.Out), true
 	x.Bulk(it.Value)
 	switch {
 	case time != nil && at <= x.Tx.Now():
 		x.Tx.Delete(x.Client.db, key)
-	case time != nil:
-		x.Tx.SetExpire(x.Client.db, key, at)
-	case o&setPersist != 0 && it.ExpireAt != kv.NoExpiry:
-		x.Tx.SetExpire(x.Client.db, key, kv.NoExpiry)
+	case time != nil || o&setPersist != 0 && it.ExpireAt != kv.NoExpiry:
+		done = x.Tx.SetExpire(x.Client.db, key, at)
+	}
+	if !done {
+		x.Client.Out = x.Client.Out[:start]
+		x.storeErr(kv.ErrNoMemory)
 	}
 }

@@ -435,3 +435,25 @@ func TestLCS(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAllocation holds the paths of the frequent commands to no allocation.
+func TestNoAllocation(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	for _, line := range []string{"SET k v", "SET k 12345", "SET k v EX 1000", "SET k v XX GET", "GET k", "GET nokey", "MGET k k nokey", "MSET a 1 b 2",
+		"INCR n", "INCRBY n 5", "APPEND s x", "SETRANGE s 0 y", "GETRANGE s 0 1", "STRLEN k", "EXISTS k nokey", "TTL k", "EXPIRE k 1000 GT",
+		"TYPE k", "OBJECT ENCODING k", "COPY k k2 REPLACE", "RANDOMKEY", "DEL k2", "DUMP k"} {
+		var args [][]byte
+		for _, word := range strings.Fields(line) {
+			args = append(args, []byte(word))
+		}
+		run := func() {
+			c.Out = c.Out[:0]
+			x.Do(c, args)
+		}
+		run()
+		if n := testing.AllocsPerRun(200, run); n > 0 {
+			t.Errorf("%s allocates %.0f times", line, n)
+		}
+	}
+}
