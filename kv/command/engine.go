@@ -28,6 +28,8 @@ type engineState struct {
 
 	stats engineStats
 
+	trackLatency atomic.Bool // latency-tracking
+
 	startupBytes int64 // used_memory when the engine was made
 
 	mu   sync.Mutex // guards ctxs
@@ -49,6 +51,11 @@ func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger) *Engine {
 	e.state.runID = randomHex()
 	e.state.replID = randomHex()
 	e.state.startupBytes = store.Memory().Used
+	e.state.trackLatency.Store(cfg.Bool("latency-tracking"))
+	cfg.OnChange("latency-tracking", func() error {
+		e.state.trackLatency.Store(cfg.Bool("latency-tracking"))
+		return nil
+	})
 	e.loadPassword()
 	cfg.OnChange("requirepass", func() error { e.loadPassword(); return nil })
 	return e

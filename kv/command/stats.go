@@ -120,6 +120,9 @@ func (x *Ctx) flushStats() {
 		*d = cmdCount{}
 	}
 	n.touched = n.touched[:0]
+	if !x.state.trackLatency.Load() {
+		n.samples = n.samples[:0]
+	}
 	for _, s := range n.samples {
 		h := p.latency[s.id]
 		if h == nil {
