@@ -85,3 +85,16 @@ func TestRestoreErrors(t *testing.T) {
 	p.same("GET", "i")
 	p.about(2, "OBJECT", "IDLETIME", "i")
 }
+
+// TestRestoreOtherTypes: a type that kvd does not have is named in the error.
+func TestRestoreOtherTypes(t *testing.T) {
+	p := newPair(t)
+	p.theirs.do(t, "RPUSH", "list", "a", "b")
+	dump := payload(p.theirs.do(t, "DUMP", "list"))
+	if got := p.ours("RESTORE", "list", "0", dump); !strings.HasPrefix(got, "-ERR Bad data format: values of type 'list") {
+		t.Errorf("RESTORE of a list: %q", got)
+	}
+	if got := p.ours("EXISTS", "list"); got != ":0\r\n" {
+		t.Errorf("EXISTS after a refused RESTORE: %q", got)
+	}
+}

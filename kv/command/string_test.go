@@ -1,6 +1,7 @@
 package command
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -434,6 +435,27 @@ func TestLCS(t *testing.T) {
 			p.line("LCS a a " + o)
 		}
 	}
+}
+
+// TestLongestString goes to the limit of 512 MiB; it takes a GiB of memory.
+func TestLongestString(t *testing.T) {
+	if os.Getenv("KVD_LONG") != "1" {
+		t.Skip("KVD_LONG=1 runs this test")
+	}
+	p := newPair(t)
+	runScript(p, `
+		SETRANGE k 536870911 x
+		STRLEN k
+		GETRANGE k -3 -1
+		APPEND k y
+		SETRANGE k 536870912 y
+		SETRANGE k 536870911 y
+		GETRANGE k 536870910 -1
+		LCS k nokey LEN
+		COPY k k2
+		GETRANGE k2 -1 -1
+		DEL k k2
+	`)
 }
 
 // TestNoAllocation holds the paths of the frequent commands to no allocation.
