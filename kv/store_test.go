@@ -264,6 +264,27 @@ func checkPairs(t *testing.T, v *View) {
 	}
 }
 
+// A caller may put one key after the other into the same buffer.
+func TestKeyBufferIsReused(t *testing.T) {
+	s := openStore(t, Options{})
+	tx := s.NewTx()
+	tx.LockAll()
+	buf := make([]byte, 8)
+	for i := range 1000 {
+		buf = fmt.Appendf(buf[:0], "key:%04d", i)
+		if err := tx.SetString(0, buf, buf, EncRaw, NoExpiry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx.Unlock()
+	if err := s.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := s.DB(0).Get([]byte("key:0500")); !ok || string(v) != "key:0500" {
+		t.Errorf("got %q %v", v, ok)
+	}
+}
+
 func TestFreezeErrorLeavesNothing(t *testing.T) {
 	s := openStore(t, Options{})
 	set(t, s, 0, "k", "v", NoExpiry)

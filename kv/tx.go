@@ -20,27 +20,28 @@ type Tx struct {
 	all  bool
 	held []uint16 // shards, ascending
 
-	key  []byte // the last key that was hashed
+	key  []byte // the key that LockKey has hashed, until its first use
 	hash uint64
 }
 
 // NewTx returns a Tx of the store, holding nothing.
 func (s *Store) NewTx() *Tx { return &Tx{s: s, held: make([]uint16, 0, 8)} }
 
-// hashOf returns the hash of key. A command looks its key up several times;
-// the key is hashed once.
+// hashOf returns the hash of key. The first operation after LockKey, mostly the
+// only one, finds the hash that LockKey made; not later ones, since the caller
+// may have put another key into the same buffer.
 func (tx *Tx) hashOf(key []byte) uint64 {
-	if len(key) == 0 || len(key) != len(tx.key) || &key[0] != &tx.key[0] {
-		tx.hash = tx.s.hasher.Hash(key)
-		tx.key = key
+	if len(key) > 0 && len(key) == len(tx.key) && &key[0] == &tx.key[0] {
+		tx.key = nil
+		return tx.hash
 	}
-	return tx.hash
+	return tx.s.hasher.Hash(key)
 }
 
 // LockKey locks the shard of one key.
 func (tx *Tx) LockKey(key []byte) {
-	tx.key = nil
-	n := tx.s.hasher.Shard(tx.hashOf(key))
+	tx.key, tx.hash = key, tx.s.hasher.Hash(key)
+	n := tx.s.hasher.Shard(tx.hash)
 	sh := &tx.s.shards[n]
 	sh.mu.Lock()
 	tx.s.enter(sh)
