@@ -183,6 +183,7 @@ func (l *loop) serve(c *conn, buf []byte, owned bool) {
 		p = l.parser
 	}
 	p.MaxBulk = l.set.maxBulk
+	cl.QueryBuf.Store(int64(len(buf))) // a CLIENT LIST among the commands shows it
 	l.serving, l.relieveAt = c, l.checkOut
 	l.ctx.BeginRound()
 	used, partial := l.execute(c, p, buf)
@@ -448,6 +449,7 @@ func (l *loop) watch(c *conn) {
 // figures publishes what CLIENT LIST shows.
 func (l *loop) figures(c *conn) {
 	cl := c.client
+	cl.QueryBuf.Store(int64(len(c.input())))
 	if len(c.query)|len(c.out) == 0 && cl.TotalMem.Load() == connBytes {
 		return
 	}
@@ -455,7 +457,6 @@ func (l *loop) figures(c *conn) {
 	if c.parser != nil {
 		mem = c.parser.Memory()
 	}
-	cl.QueryBuf.Store(int64(len(c.input())))
 	cl.QueryBufFree.Store(int64(cap(c.query) - len(c.query)))
 	cl.ArgvMem.Store(int64(mem))
 	cl.OutBuf.Store(int64(len(c.out) - c.sent))
