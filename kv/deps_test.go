@@ -1,0 +1,166 @@
+package kv_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The policy of the repository: which package may import which others. Imports
+// run one way, from cmd/kvd down to the arena; kv knows nothing of servers,
+// protocols or files. Standard packages are free, but for unsafe.
+var policy = map[string]struct {
+	project  []string // packages of this module
+	external []string // modules of others
+	// unsafe allows the import of unsafe and raw system calls.
+	unsafe bool
+}{
+	"cmd/kvd":              {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot"}},
+	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/keyspace"}},
+	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/resp", "snapshot/rdb"}},
+	"kv/config":            {project: []string{"kv/internal/glob"}},
+	"kv/internal/arena":    {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
+	"kv/internal/glob":     {},
+	"kv/internal/keyspace": {project: []string{"kv/internal/arena"}, unsafe: true},
+	"kv/resp":              {external: []string{"github.com/tidwall/redcon"}},
+	"kv/server": {
+		project:  []string{"kv/command", "kv/config", "kv/resp"},
+		external: []string{"golang.org/x/sys/unix"}, unsafe: true,
+	},
+	"snapshot":               {project: []string{"kv", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"golang.org/x/sys/unix"}},
+	"snapshot/internal/fork": {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
+	"snapshot/rdb":           {},
+}
+
+// The directories of the top level. bench-results is where the benchmark
+// program writes by default; git ignores it.
+var topLevel = []string{".git", ".ci", "cmd", "kv", "snapshot", "bench", "bench-results"}
+
+// moduleRoot is the repository, seen from this package's directory.
+const moduleRoot = ".."
+
+// sources calls fn for every Go file that is no test, whatever system it is
+// for, with the path of its package.
+func sources(t *testing.T, fn func(pkg, name string, f *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(moduleRoot, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != moduleRoot && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(moduleRoot, name)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		fn(path.Dir(rel), rel, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestImportsFollowThePolicy(t *testing.T) {
+	seen := map[string]bool{}
+	sources(t, func(pkg, name string, f *ast.File) {
+		seen[pkg] = true
+		rule, ok := policy[pkg]
+		if !ok && pkg != "bench" && !strings.HasPrefix(pkg, "bench/") {
+			t.Errorf("%s: package %s is not in the policy", name, pkg)
+			return
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(imported, "/")
+			inner, project := strings.CutPrefix(imported, "kvd/")
+			switch {
+			case !ok: // bench is a program of its own: it may not reach below the API only
+				if project && strings.Contains(inner, "internal") {
+					t.Errorf("%s imports %s", name, imported)
+				}
+			case imported == "unsafe":
+				if !rule.unsafe {
+					t.Errorf("%s imports unsafe", name)
+				}
+			case imported == "C":
+				t.Errorf("%s uses cgo", name)
+			case project:
+				if !slices.Contains(rule.project, inner) {
+					t.Errorf("%s imports %s, which package %s may not", name, imported, pkg)
+				}
+			case strings.Contains(first, "."):
+				if !slices.Contains(rule.external, imported) {
+					t.Errorf("%s imports %s, which package %s may not", name, imported, pkg)
+				}
+			}
+		}
+	})
+	for pkg := range policy {
+		if !seen[pkg] {
+			t.Errorf("the policy has package %s, which does not exist", pkg)
+		}
+	}
+}
+
+// Raw system calls are as delicate as unsafe: the scheduler does not see them.
+func TestRawSystemCallsStandWhereUnsafeMay(t *testing.T) {
+	sources(t, func(pkg, name string, f *ast.File) {
+		if policy[pkg].unsafe {
+			return
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			from, ok := sel.X.(*ast.Ident)
+			if ok && (from.Name == "syscall" || from.Name == "unix") &&
+				(strings.HasPrefix(sel.Sel.Name, "Syscall") || strings.HasPrefix(sel.Sel.Name, "RawSyscall")) {
+				t.Errorf("%s calls %s.%s", name, from.Name, sel.Sel.Name)
+			}
+			return true
+		})
+	})
+}
+
+func TestOnlyAgreedDirectories(t *testing.T) {
+	entries, err := os.ReadDir(moduleRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		switch {
+		case e.IsDir() && !slices.Contains(topLevel, e.Name()):
+			t.Errorf("directory %s at the top level", e.Name())
+		case !e.IsDir() && strings.HasSuffix(e.Name(), ".go"):
+			t.Errorf("Go file %s at the top level: it has no package there", e.Name())
+		}
+	}
+	commands, err := os.ReadDir(filepath.Join(moduleRoot, "cmd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(commands) != 1 || commands[0].Name() != "kvd" {
+		t.Errorf("cmd holds %v, not kvd alone", commands)
+	}
+}
