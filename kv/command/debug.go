@@ -117,8 +117,7 @@ func debugPopulate(x *Ctx) {
 		digits = strconv.AppendInt(append(digits[:0], "value:"...), i, 10)
 		value := digits
 		if size > 0 {
-			clear(padded)
-			copy(padded, digits)
+			copy(padded, digits) // the digits never get fewer
 			value = padded
 		}
 		enc := kv.EncRaw

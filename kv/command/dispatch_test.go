@@ -30,6 +30,13 @@ func TestLookupFindsEveryNameInAnyCase(t *testing.T) {
 			}
 		}
 	}
+	odd := &table{}
+	odd.add(&Spec{Name: "sort_ro2", Arity: 1})
+	for name, want := range map[string]bool{"sort_ro2": true, "SORT_RO2": true, "sort_ro\x12": false, "sort\x7fro2": false} {
+		if got := odd.lookupName([]byte(name)) != nil; got != want {
+			t.Errorf("%q found: %v", name, got)
+		}
+	}
 	for _, name := range []string{"", "a", strings.Repeat("x", 16), strings.Repeat("x", 17), "get|x"} {
 		if tab.lookupFull([]byte(name)) != nil {
 			t.Errorf("%q is found", name)

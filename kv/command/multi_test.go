@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestTransactionsAreThoseOfRedis(t *testing.T) {
@@ -254,11 +255,15 @@ func TestWatchedKeyThatExpires(t *testing.T) {
 
 func TestFlushAllHooksInAndOutsideOfExec(t *testing.T) {
 	w := newWorld(t)
-	x, c := w.e.NewCtx(), w.connect()
+	x, c, other := w.e.NewCtx(), w.connect(), w.connect()
 	run := func(cmds ...string) string {
 		w.calls = nil
 		var out string
 		for _, cmd := range cmds {
+			if rest, second := strings.CutPrefix(cmd, "2: "); second {
+				doString(x, other, strings.Fields(rest)...)
+				continue
+			}
 			out = doString(x, c, strings.Fields(cmd)...)
 		}
 		return fmt.Sprint(w.calls, " ", out)
@@ -269,6 +274,7 @@ func TestFlushAllHooksInAndOutsideOfExec(t *testing.T) {
 		{"[] -ERR syntax error\r\n", "FLUSHALL foo"},
 		{"[before after] *2\r\n+OK\r\n+OK\r\n", "MULTI;SET a b;FLUSHALL;EXEC"},
 		{"[] +OK\r\n", "MULTI;FLUSHALL;DISCARD"},
+		{"[] *-1\r\n", "WATCH k;MULTI;FLUSHALL;2: SET k 1;EXEC"},
 		{"[] *1\r\n+Background saving scheduled\r\n", "MULTI;BGSAVE thread;EXEC"},
 	} {
 		if got := run(strings.Split(tc.cmds, ";")...); got != tc.want {
@@ -284,7 +290,7 @@ func TestFlushAllHooksInAndOutsideOfExec(t *testing.T) {
 // shards: no reader inside EXEC may see a sum in between.
 func TestExecIsOneStep(t *testing.T) {
 	w := newWorld(t)
-	const keys, loops, rounds = 8, 4, 1500
+	const keys, loops, rounds = 8, 4, 300
 	name := func(i int) string { return fmt.Sprint("acct:", i%keys) }
 	x, c := w.e.NewCtx(), w.connect()
 	for i := range keys {
@@ -304,6 +310,9 @@ func TestExecIsOneStep(t *testing.T) {
 					doString(x, c, args...)
 				} else {
 					doString(x, c, "DECRBY", name(i*l), "7")
+					for range 100 {
+						doString(x, c, "PING")
+					}
 					doString(x, c, "INCRBY", name(i*l+l+i), "7")
 				}
 				got := doString(x, c, "EXEC")
@@ -325,4 +334,31 @@ func TestExecIsOneStep(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestExecWaitsForEveryKey holds one key at a time: EXEC must not begin before
+// it has the locks of all queued commands' keys and of the watched ones.
+func TestExecWaitsForEveryKey(t *testing.T) {
+	w := newWorld(t)
+	holder := w.e.Store.NewTx()
+	for _, key := range []string{"first", "second", "third", "watched"} {
+		x, c := w.e.NewCtx(), w.connect()
+		for _, cmd := range []string{"WATCH watched", "MULTI", "SET first 1", "PING", "MSET second 2 third 3"} {
+			doString(x, c, strings.Fields(cmd)...)
+		}
+		holder.LockKey([]byte(key))
+		done := make(chan string, 1)
+		go func() { done <- doString(x, c, "EXEC") }()
+		select {
+		case got := <-done:
+			t.Errorf("EXEC did not wait for %s: %q", key, got)
+			holder.Unlock()
+			continue
+		case <-time.After(20 * time.Millisecond):
+		}
+		holder.Unlock()
+		if got := <-done; got != "*3\r\n+OK\r\n+PONG\r\n+OK\r\n" {
+			t.Errorf("EXEC: %q", got)
+		}
+	}
 }

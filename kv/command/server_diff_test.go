@@ -63,7 +63,9 @@ func TestInfoHasTheFieldsOfRedis(t *testing.T) {
 	p.line("GET a")
 	p.line("nosuch")
 	p.line("SET a")
-	p.line("LPUSHX2")
+	for _, cmd := range []string{"SET s x", "MULTI", "INCR s", "GET s", "GET nokey", "EXEC"} {
+		p.line(cmd)
+	}
 	for _, args := range []string{"", "all", "everything", "default", "server", "Clients memory", "persistence stats", "replication", "cpu", "modules",
 		"commandstats", "errorstats", "latencystats", "cluster", "keyspace", "nosuch", "nosuch keyspace", "server default", "KEYSPACE CPU"} {
 		ours, theirs := p.both(append([]string{"INFO"}, strings.Fields(args)...)...)
