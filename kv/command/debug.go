@@ -100,17 +100,13 @@ func debugPopulate(x *Ctx) {
 		x.Err(errStringTooLong)
 		return
 	}
+	key := append([]byte(prefix), ':')
+	fixed := len(key)
 	padded := make([]byte, size)
-	var names, digits []byte
+	var digits []byte
 	for i := range count {
-		// Fresh memory for every name: the store may know a key by its address
-		// until the locks are released.
-		if cap(names)-len(names) < 2*maxPopulateName {
-			names = make([]byte, 0, 64<<10)
-		}
-		at := len(names)
-		names = strconv.AppendInt(append(append(names, prefix...), ':'), i, 10)
-		name := names[at:min(len(names), at+maxPopulateName)]
+		key = strconv.AppendInt(key[:fixed], i, 10)
+		name := key[:min(len(key), maxPopulateName)]
 		if x.Tx.Exists(x.Client.db, name) {
 			continue
 		}
