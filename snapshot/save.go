@@ -1,0 +1,258 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kvd/kv"
+	"kvd/snapshot/internal/fork"
+	"kvd/snapshot/rdb"
+)
+
+// redisVersion is what the file says it was written by: the server whose format
+// it has.
+const redisVersion = "7.0.15"
+
+// ErrForkUnavailable is returned for the engine Fork in a program built with the
+// race detector.
+var ErrForkUnavailable = fork.ErrRace
+
+// AuxField is a piece of metadata in the head of a file.
+type AuxField struct{ Key, Value string }
+
+// Options say how to save. The zero value saves as redis-server does by default.
+type Options struct {
+	Engine             Engine        // 0 means Fork
+	NoCompress         bool          // strings as they are, no LZF
+	NoChecksum         bool          // no CRC64 at the end
+	NoIncrementalFsync bool          // leave all writing to the disk to the fsync at the end
+	Aux                []AuxField    // more metadata, behind the usual
+	ChildTimeout       time.Duration // Fork: how long the child may stand still before it is killed; 0 means 60 s
+	OOMScoreAdj        *int          // Fork: the child's /proc/PID/oom_score_adj; nil leaves it
+}
+
+// Result is what a save did.
+type Result struct {
+	Engine  Engine
+	Path    string // absolute
+	Keys    int64
+	Bytes   int64         // size of the file
+	Changes int64         // Store.Changes as of the cut
+	Pause   time.Duration // how long the locks were held for the cut; Foreground: for the whole walk
+	Clone   time.Duration // Fork: clone(2) alone
+	PID     int           // Fork: the child's process id
+	Took    time.Duration // from before the cut until the file had its name
+
+	// Copied is what the kernel copied because parent or child wrote, in bytes
+	// at the end (Fork). Extra is the peak of all memory that the save cost: what
+	// was copied, and what was replaced or deleted and had to be kept.
+	Copied, Extra int64
+
+	// Warning is what failed without harm: the child's OOM score.
+	Warning error
+}
+
+// Save writes the store to path, replacing the file there in one step; until
+// then it is untouched. It returns when the file is on the disk. It returns
+// kv.ErrBusy if another View is live, the cause of ctx (errors.Is) when that is
+// done before the file has its name, and else what went wrong, path included.
+// The caller must hold no lock of the store.
+func Save(ctx context.Context, store *kv.Store, path string, o Options) (Result, error) {
+	forker := fork.New()
+	defer forker.Close()
+	if err := context.Cause(ctx); err != nil {
+		return Result{}, saveError(path, err)
+	}
+	s, err := begin(store, path, o, forker)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.finish(ctx)
+}
+
+func saveError(path string, err error) error { return fmt.Errorf("save %s: %w", path, err) }
+
+// bufferSize is the encoder's buffer, the largest piece of an ordinary write.
+const bufferSize = 1 << 20
+
+// saving is one save: begin takes its cut, finish ends it.
+type saving struct {
+	store   *kv.Store
+	o       Options
+	out     *outFile
+	buf     []byte // mmap'ed and shared with a child, so that the kernel need not copy it
+	dump    dump
+	view    *kv.View
+	started time.Time
+
+	sink fileSink     // not Fork
+	keys atomic.Int64 // not Fork: written so far
+	stop atomic.Bool
+
+	job   *fork.Job // Fork
+	child *childBody
+
+	// Samples of a save in progress, bytes; sampledAt is in Unix nanoseconds.
+	copied, copiedPeak, extraPeak, sampledAt atomic.Int64
+}
+
+// begin opens the file and takes the cut. When it returns nil the caller must
+// call finish.
+func begin(store *kv.Store, path string, o Options, forker *fork.Forker) (*saving, error) {
+	if o.Engine == 0 {
+		o.Engine = Fork
+	}
+	if o.ChildTimeout <= 0 {
+		o.ChildTimeout = time.Minute
+	}
+	s := &saving{store: store, o: o, started: time.Now()}
+	if o.Engine == Fork && fork.RaceEnabled {
+		return nil, saveError(path, ErrForkUnavailable)
+	}
+	var err error
+	if s.out, err = createFile(path); err != nil {
+		return nil, saveError(path, err)
+	}
+	if err = s.prepare(); err == nil {
+		err = s.cut(forker)
+	}
+	if err != nil {
+		s.discard()
+		return nil, saveError(s.out.path, err)
+	}
+	return s, nil
+}
+
+// prepare makes all that the cut should not wait for.
+func (s *saving) prepare() (err error) {
+	s.buf, err = unix.Mmap(-1, 0, bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fmt.Errorf("buffer: %w", err)
+	}
+	s.dump = dump{
+		enc:   rdb.NewEncoder(s.buf, rdb.EncoderOptions{Compress: !s.o.NoCompress, Checksum: !s.o.NoChecksum}),
+		ctime: time.Now().Unix(),
+		used:  s.store.Memory().Used,
+		aux:   s.o.Aux,
+		sized: make([]bool, s.store.Databases()),
+	}
+	return nil
+}
+
+// discard gives back what begin or finish is left with.
+func (s *saving) discard() {
+	s.out.abort()
+	if s.job != nil {
+		s.job.Close()
+	}
+	if s.buf != nil {
+		_ = unix.Munmap(s.buf) // our own mapping: cannot fail
+		s.buf = nil
+	}
+}
+
+// cut takes the View; with it a forked child begins to write.
+func (s *saving) cut(forker *fork.Forker) error {
+	window := syncWindow{off: s.o.NoIncrementalFsync}
+	if s.o.Engine == Fork {
+		return s.cutFork(forker, window)
+	}
+	s.sink = fileSink{f: s.out.f, window: window}
+	s.dump.enc.Reset(&s.sink)
+	mode := kv.ModeThread
+	switch s.o.Engine {
+	case Copy:
+		mode = kv.ModeCopy
+	case Foreground:
+		mode = kv.ModeLocked
+	}
+	var err error
+	if s.view, err = s.store.Freeze(kv.FreezeOptions{Mode: mode}); err != nil {
+		return err
+	}
+	s.dump.view = s.view
+	return nil
+}
+
+// finish writes what the cut holds, unless a child does, waits for the end and
+// gives the file its name.
+func (s *saving) finish(ctx context.Context) (Result, error) {
+	stopped := context.AfterFunc(ctx, s.cancel)
+	defer stopped()
+	defer s.discard()
+	res := Result{Engine: s.o.Engine, Path: s.out.path, Changes: s.view.Changes(), Pause: s.view.Pause()}
+	err := s.run(&res)
+	if err == nil {
+		err = s.out.sync()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err == nil {
+		err = s.out.commit()
+	}
+	res.Took = time.Since(s.started)
+	if err != nil {
+		return res, saveError(s.out.path, err)
+	}
+	return res, nil
+}
+
+// cancel makes the walker stop soon.
+func (s *saving) cancel() {
+	s.stop.Store(true)
+	if s.job != nil {
+		s.job.Kill()
+	}
+}
+
+// run returns when the last byte is encoded and the View closed.
+func (s *saving) run(res *Result) error {
+	var err error
+	begun := time.Now()
+	switch s.o.Engine {
+	case Fork:
+		err = s.awaitChild(res)
+	case Foreground:
+		err = s.dump.write(&s.keys, &s.stop, false)
+	default:
+		err = s.walkNiced()
+	}
+	total := s.dump.total()
+	if s.o.Engine != Fork {
+		res.Keys, res.Bytes = s.keys.Load(), s.dump.enc.Bytes()
+		_, res.Extra = s.view.ExtraBytes()
+	}
+	if s.o.Engine == Foreground {
+		res.Pause += time.Since(begun)
+	}
+	_ = s.view.Close() // always nil
+	if err == nil && res.Keys != total {
+		err = fmt.Errorf("%d keys were written, there were %d at the cut", res.Keys, total)
+	}
+	return err
+}
+
+// progress returns how many keys are written, and how many there were.
+func (s *saving) progress() (keys, total int64) {
+	keys = s.keys.Load()
+	if s.job != nil {
+		keys, _, _ = s.job.Progress()
+	}
+	return keys, s.dump.total()
+}
+
+// extra returns the memory that the save costs now, and what of it the kernel
+// has copied, at the last sample; both with their peaks, in bytes.
+func (s *saving) extra() (now, peak, copied, copiedPeak int64) {
+	now, peak = s.view.ExtraBytes()
+	if s.job == nil {
+		return now, peak, now, peak
+	}
+	copied, copiedPeak = s.copied.Load(), s.copiedPeak.Load()
+	return now + copied, max(s.extraPeak.Load(), now+copied), copied, copiedPeak
+}
