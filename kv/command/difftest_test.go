@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,7 +231,7 @@ type fakeWorld struct {
 	e       *Engine
 	clients []*Client
 	killed  []*Client
-	wakes   int
+	wakes   atomic.Int64
 	denied  string
 	info    SaveInfo
 	started []string
@@ -277,7 +278,7 @@ func (w *fakeWorld) Each(fn func(*Client) bool) {
 }
 func (w *fakeWorld) Count() int     { return len(w.clients) }
 func (w *fakeWorld) Kill(c *Client) { w.killed = append(w.killed, c) }
-func (w *fakeWorld) Wake()          { w.wakes++ }
+func (w *fakeWorld) Wake()          { w.wakes.Add(1) }
 
 func (w *fakeWorld) Save() error { w.calls = append(w.calls, "save"); return w.saveErr }
 func (w *fakeWorld) Start(kind string, schedule bool) (string, error) {

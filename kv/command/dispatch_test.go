@@ -189,7 +189,7 @@ func TestPause(t *testing.T) {
 		t.Errorf("the waiting client: %q", got)
 	}
 	do(c, "+OK", "CLIENT UNPAUSE")
-	if w.wakes == 0 {
+	if w.wakes.Load() == 0 {
 		t.Error("UNPAUSE wakes nobody")
 	}
 	do(other, "+OK", "SET a 1")

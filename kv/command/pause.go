@@ -23,49 +23,60 @@ func (e *Engine) Pause(untilMS int64, all bool) {
 	p := &e.state.pause
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if untilMS < p.untilMS.Load() {
-		untilMS = p.untilMS.Load()
-	}
-	p.untilMS.Store(untilMS)
+	p.untilMS.Store(max(untilMS, p.untilMS.Load(), 1)) // 0 means that nothing is paused
 	p.all.Store(all)
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	wait := min(max(untilMS-time.Now().UnixMilli(), 0), int64(maxTimer/time.Millisecond))
-	p.timer = time.AfterFunc(time.Duration(wait)*time.Millisecond, e.pauseTimer)
+	e.armPause()
 	e.setGate(gatePause, true)
 }
 
 // maxTimer bounds a timer's duration far below where it would overflow.
 const maxTimer = 24 * time.Hour
 
+// armPause sets the timer for the end of the pause. p.mu is held.
+func (e *Engine) armPause() {
+	p := &e.state.pause
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	left := min(max(p.untilMS.Load()-time.Now().UnixMilli(), 0), maxTimer.Milliseconds())
+	p.timer = time.AfterFunc(time.Duration(left)*time.Millisecond, e.pauseTimer)
+}
+
+// pauseTimer ends the pause if its time has come.
 func (e *Engine) pauseTimer() {
 	p := &e.state.pause
 	p.mu.Lock()
-	left := p.untilMS.Load() - time.Now().UnixMilli()
-	if p.untilMS.Load() != 0 && left > 0 {
-		p.timer = time.AfterFunc(min(time.Duration(min(left, int64(maxTimer/time.Millisecond)))*time.Millisecond, maxTimer), e.pauseTimer)
-		p.mu.Unlock()
-		return
+	until := p.untilMS.Load()
+	over := until != 0 && until <= time.Now().UnixMilli()
+	switch {
+	case over:
+		e.endPause()
+	case until != 0:
+		e.armPause()
 	}
 	p.mu.Unlock()
-	e.Unpause()
+	if over {
+		e.Clients.Wake()
+	}
 }
 
 // Unpause ends a pause and makes the loops retry what they have postponed.
 func (e *Engine) Unpause() {
+	e.state.pause.mu.Lock()
+	e.endPause()
+	e.state.pause.mu.Unlock()
+	e.Clients.Wake()
+}
+
+// endPause lets commands run again. p.mu is held.
+func (e *Engine) endPause() {
 	p := &e.state.pause
-	p.mu.Lock()
 	p.untilMS.Store(0)
 	if p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil
 	}
 	e.setGate(gatePause, false)
-	p.mu.Unlock()
-	if e.Clients != nil {
-		e.Clients.Wake()
-	}
 }
 
 // Paused tells whether commands are being postponed, and until when (Unix ms).
