@@ -1,0 +1,134 @@
+//go:build linux
+
+package bench
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// row is one line of the result: medians of kvd and of redis-server, in unit.
+type row struct {
+	name, unit string
+	kvd        float64
+	redis      float64 // 0: it has no such figure
+	maxRatio   float64 // the gate on kvd / redis, 0: none
+	max        float64 // the gate on kvd itself, 0: none
+}
+
+// gate words the row's gate and tells whether kvd is within it.
+func (r row) gate() (words, verdict string) {
+	within := true
+	switch {
+	case r.maxRatio != 0:
+		words, within = fmt.Sprintf("≤ %.2fx", r.maxRatio), r.kvd <= r.maxRatio*r.redis
+	case r.max != 0:
+		words, within = fmt.Sprintf("≤ %s", figure(r.max)), r.kvd <= r.max
+	default:
+		return "", ""
+	}
+	if within {
+		return words, "yes"
+	}
+	return words, "NO"
+}
+
+func (r row) cells() []string {
+	redis, ratio := "", ""
+	if r.redis != 0 {
+		redis, ratio = figure(r.redis), fmt.Sprintf("%.2f", r.kvd/r.redis)
+	}
+	words, verdict := r.gate()
+	return []string{r.name, r.unit, figure(r.kvd), redis, ratio, words, verdict}
+}
+
+// figure prints three digits that matter.
+func figure(v float64) string {
+	switch {
+	case v >= 100 || v == 0:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// markdown lays the rows out as a table that reads in a terminal as well.
+func markdown(rows []row) string {
+	table := [][]string{{"measured", "unit", "kvd", "redis", "kvd/redis", "gate", "within"}}
+	for _, r := range rows {
+		table = append(table, r.cells())
+	}
+	width := make([]int, len(table[0]))
+	for _, cells := range table {
+		for i, c := range cells {
+			width[i] = max(width[i], len([]rune(c)))
+		}
+	}
+	var out strings.Builder
+	for n, cells := range table {
+		for i, c := range cells {
+			pad := strings.Repeat(" ", width[i]-len([]rune(c)))
+			if i >= 2 { // a number
+				c, pad = pad+c, ""
+			}
+			out.WriteString("| " + c + pad + " ")
+		}
+		out.WriteString("|\n")
+		if n == 0 {
+			for i, w := range width {
+				line := strings.Repeat("-", w+1)
+				out.WriteString("|" + line + map[bool]string{true: ":", false: "-"}[i >= 2])
+			}
+			out.WriteString("|\n")
+		}
+	}
+	return out.String()
+}
+
+// machine says what the figures were measured on.
+func (h *harness) machine() string {
+	var uts syscall.Utsname
+	_ = syscall.Uname(&uts)
+	var release []byte
+	for _, c := range uts.Release {
+		if c == 0 {
+			break
+		}
+		release = append(release, byte(c))
+	}
+	huge, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	return fmt.Sprintf("%d CPUs (%s), Linux %s, %s; huge pages: %s; scale %g, medians of %d rounds\nkvd: %s\nredis: %s\n",
+		runtime.NumCPU(), runtime.GOARCH, release, runtime.Version(), strings.TrimSpace(string(huge)), h.scale, h.rounds,
+		version(h.kvdBin), version(h.redisBin))
+}
+
+func version(bin string) string {
+	out, err := exec.Command(bin, "--version").Output()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// median returns the middle of list, of an even number the mean of the two.
+func median[T cmp.Ordered](list []T) T {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
+
+func mean(list []float64) float64 {
+	var sum float64
+	for _, v := range list {
+		sum += v
+	}
+	return sum / float64(len(list))
+}
