@@ -54,9 +54,10 @@ type loop struct {
 	cronSlot int
 	stopped  bool
 
-	mu     sync.Mutex
+	spareMail []message // for mail, when that is taken
+
+	mu     sync.Mutex // guards what follows, but for closed
 	mail   []message
-	mail2  []message
 	rung   bool // the eventfd was signalled and not yet drained
 	dead   bool // the descriptors are closed
 	closed chan struct{}
@@ -97,14 +98,21 @@ func newLoop(s *Server, id int) (*loop, error) {
 	return l, nil
 }
 
-// closeFDs is called when the loop no longer runs. Later messages are lost.
+// closeFDs is called when no loop runs any more. Later messages are lost;
+// connections that were handed over too late are closed here.
 func (l *loop) closeFDs() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dead {
+	dead, late := l.dead, l.mail
+	l.dead, l.mail = true, nil
+	l.mu.Unlock()
+	if dead {
 		return
 	}
-	l.dead = true
+	for _, m := range late {
+		if m.what == msgAdopt {
+			l.discard(m.c)
+		}
+	}
 	_ = unix.Close(l.evfd)
 	_ = unix.Close(l.epfd)
 }
@@ -210,9 +218,11 @@ func (l *loop) readMail() {
 	l.mu.Lock()
 	drainEventfd(l.evfd)
 	l.rung = false
-	l.mail, l.mail2 = l.mail2[:0], l.mail
+	batch := l.mail
+	l.mail, l.spareMail = l.spareMail, nil
 	l.mu.Unlock()
-	for _, m := range l.mail2 {
+	stop := false
+	for _, m := range batch {
 		switch m.what {
 		case msgAdopt:
 			l.adopt(m.c)
@@ -223,10 +233,14 @@ func (l *loop) readMail() {
 		case msgWake:
 			l.retryPaused()
 		case msgStop:
-			l.stop()
+			stop = true
 		}
 	}
-	clear(l.mail2)
+	clear(batch)
+	l.spareMail = batch[:0]
+	if stop {
+		l.stop()
+	}
 }
 
 // adopt starts to watch a connection.
@@ -333,8 +347,6 @@ func (l *loop) stop() {
 			l.close(c)
 		}
 	}
-	// Those that were handed over by another loop after this would be lost.
-	l.readMail()
 }
 
 func (l *loop) newParser() *resp.Parser {
