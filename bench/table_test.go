@@ -119,7 +119,7 @@ func version(bin string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// median returns the middle of list, of an even number the mean of the two.
+// median returns the middle of list, of an even number the upper one.
 func median[T cmp.Ordered](list []T) T {
 	sorted := slices.Sorted(slices.Values(list))
 	return sorted[len(sorted)/2]
