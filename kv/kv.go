@@ -82,7 +82,7 @@ type shard struct {
 	guard    keyspace.Guard
 	tables   []*keyspace.Table // by database, nil until used
 	sweeps   []keyspace.Sweep
-	watchers map[watchKey][]*Watcher
+	watchers map[watchKey][]*watched
 	cutID    uint32 // of the cut that guard.Mode belongs to
 
 	passed  atomic.Uint32 // the newest cut whose saver is done with the shard

@@ -540,3 +540,39 @@ func BenchmarkTx(b *testing.B) {
 		}
 	})
 }
+
+// Watching goes on while others change keys that are watched already; for the
+// race detector.
+func TestWatchWhileOthersWrite(t *testing.T) {
+	s := openStore(t, Options{})
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; !stop.Load(); i++ {
+			_ = s.DB(0).Set(fmt.Appendf(nil, "k%d", i%50), []byte("v"))
+		}
+	})
+	tx := s.NewTx()
+	dirty := 0
+	for range 100 {
+		var w Watcher
+		for i := range 50 {
+			key := fmt.Appendf(nil, "k%d", i)
+			tx.LockKey(key)
+			tx.Watch(0, key, &w)
+			tx.Unlock()
+		}
+		if w.Dirty() {
+			dirty++
+		}
+		s.Unwatch(&w)
+	}
+	stop.Store(true)
+	wg.Wait()
+	for i := range s.shards {
+		if n := len(s.shards[i].watchers); n != 0 {
+			t.Errorf("%d keys are still watched", n)
+		}
+	}
+	t.Logf("%d of 100 were dirty", dirty)
+}

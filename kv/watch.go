@@ -9,7 +9,8 @@ import (
 // Watcher is told of changes to keys: it is what WATCH is made of. It is used by
 // one goroutine; the store marks it dirty from any.
 type Watcher struct {
-	keys  []watched
+	keys  []*watched
+	index map[watchKey]struct{}
 	dirty atomic.Bool
 }
 
@@ -18,8 +19,11 @@ type watchKey struct {
 	key string
 }
 
+// watched is one key of a Watcher. It stands in the lists of both; those who
+// change keys see only it, under the shard's lock, and not the Watcher's lists.
 type watched struct {
 	watchKey
+	w       *Watcher
 	shard   int
 	expired bool // it had expired, undeleted, when the watch began; guarded by the shard's lock
 }
@@ -43,25 +47,27 @@ func (w *Watcher) Keys() [][]byte {
 // be locked. Watching a key twice is the same as once.
 func (tx *Tx) Watch(db int, key []byte, w *Watcher) {
 	k := watchKey{db, string(key)}
-	for i := range w.keys {
-		if w.keys[i].watchKey == k {
-			return
-		}
+	if _, ok := w.index[k]; ok {
+		return
 	}
 	h := tx.hashOf(key)
 	sh := tx.shard(h)
-	x := watched{watchKey: k, shard: tx.s.hasher.Shard(h)}
+	x := &watched{watchKey: k, w: w, shard: tx.s.hasher.Shard(h)}
 	if t := sh.tables[db]; t != nil {
 		if p, ok := t.Lookup(h, key); ok {
 			at := t.ExpireAt(p)
 			x.expired = at != 0 && at <= tx.Now()
 		}
 	}
+	if w.index == nil {
+		w.index = make(map[watchKey]struct{})
+	}
+	w.index[k] = struct{}{}
 	w.keys = append(w.keys, x)
 	if sh.watchers == nil {
-		sh.watchers = make(map[watchKey][]*Watcher)
+		sh.watchers = make(map[watchKey][]*watched)
 	}
-	sh.watchers[k] = append(sh.watchers[k], w)
+	sh.watchers[k] = append(sh.watchers[k], x)
 }
 
 // WatchBroken tells whether a watched key was changed, or has expired since it
@@ -71,7 +77,7 @@ func (tx *Tx) WatchBroken(w *Watcher) bool {
 		return true
 	}
 	for i := range w.keys {
-		x := &w.keys[i]
+		x := w.keys[i]
 		t := tx.s.shards[x.shard].tables[x.db]
 		if x.expired || t == nil {
 			continue
@@ -90,12 +96,12 @@ func (tx *Tx) WatchBroken(w *Watcher) bool {
 // the caller must hold none.
 func (s *Store) Unwatch(w *Watcher) {
 	for i := range w.keys {
-		x := &w.keys[i]
+		x := w.keys[i]
 		sh := &s.shards[x.shard]
 		sh.mu.Lock()
 		list := sh.watchers[x.watchKey]
 		for j, other := range list {
-			if other == w {
+			if other == x {
 				list[j] = list[len(list)-1]
 				list[len(list)-1] = nil
 				list = list[:len(list)-1]
@@ -109,17 +115,8 @@ func (s *Store) Unwatch(w *Watcher) {
 		}
 		sh.mu.Unlock()
 	}
-	w.keys = w.keys[:0]
+	w.keys, w.index = nil, nil
 	w.dirty.Store(false)
-}
-
-func (w *Watcher) find(k watchKey) *watched {
-	for i := range w.keys {
-		if w.keys[i].watchKey == k {
-			return &w.keys[i]
-		}
-	}
-	return nil
 }
 
 // touchWatchers marks those dirty who watch a key that was changed. A key that
@@ -129,12 +126,12 @@ func (sh *shard) touchWatchers(db int, key []byte, written bool) {
 		return
 	}
 	k := watchKey{db, string(key)}
-	for _, w := range sh.watchers[k] {
-		if x := w.find(k); x != nil && x.expired && !written {
+	for _, x := range sh.watchers[k] {
+		if x.expired && !written {
 			x.expired = false
 			continue
 		}
-		w.dirty.Store(true)
+		x.w.dirty.Store(true)
 	}
 }
 
@@ -150,12 +147,12 @@ func (sh *shard) flushWatchers(db int, old, replaced *keyspace.Table) {
 		if !in(old) && !in(replaced) {
 			continue
 		}
-		for _, w := range list {
-			if x := w.find(k); x != nil && x.expired && !in(replaced) {
+		for _, x := range list {
+			if x.expired && !in(replaced) {
 				x.expired = false
 				continue
 			}
-			w.dirty.Store(true)
+			x.w.dirty.Store(true)
 		}
 	}
 }
