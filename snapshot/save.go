@@ -93,6 +93,8 @@ type saving struct {
 	keys atomic.Int64 // not Fork: written so far
 	stop atomic.Bool
 
+	copyBytes int64 // Copy: the size of the copy
+
 	job   *fork.Job // Fork
 	child *childBody
 
@@ -175,6 +177,9 @@ func (s *saving) cut(forker *fork.Forker) error {
 		return err
 	}
 	s.dump.view = s.view
+	if s.o.Engine == Copy {
+		s.copyBytes, _ = s.view.ExtraBytes()
+	}
 	return nil
 }
 
@@ -249,6 +254,9 @@ func (s *saving) progress() (keys, total int64) {
 // extra returns the memory that the save costs now, and what of it the kernel
 // has copied, at the last sample; both with their peaks, in bytes.
 func (s *saving) extra() (now, peak, copied, copiedPeak int64) {
+	if s.o.Engine == Copy {
+		return s.copyBytes, s.copyBytes, s.copyBytes, s.copyBytes
+	}
 	now, peak = s.view.ExtraBytes()
 	if s.job == nil {
 		return now, peak, now, peak

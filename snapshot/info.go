@@ -1,0 +1,88 @@
+package snapshot
+
+import "time"
+
+// Info is the state of a Manager, for INFO and LASTSAVE. Times are Unix seconds;
+// bytes, seconds and microseconds as the names say.
+type Info struct {
+	Loading               bool
+	LoadingStart          int64
+	LoadingTotalBytes     int64
+	LoadingLoadedBytes    int64
+	LoadingETASeconds     int64
+	AsyncLoading          bool  // never
+	ChangesSinceLastSave  int64 // since the cut of the last successful save
+	BgsaveInProgress      bool
+	LastSaveUnix          int64
+	LastBgsaveOK          bool
+	LastBgsaveSeconds     int64 // -1 before the first
+	CurrentBgsaveSeconds  int64 // -1 if none runs
+	Saves                 int64 // begun since the start
+	LastCOWBytes          int64
+	CurrentCOWBytes       int64
+	CurrentCOWPeakBytes   int64
+	CurrentCOWAgeSeconds  int64 // since CurrentCOWBytes was looked up
+	CurrentSaveKeysTotal  int64
+	CurrentSaveKeysDone   int64
+	LastLoadKeysExpired   int64
+	LastLoadKeysLoaded    int64
+	CurrentType, LastType string // "fork", "thread", "copy", "none"
+	LastPauseUsec         int64  // locks taken to locks released
+	LatestForkUsec        int64  // the clone alone
+	TotalForks            int64
+	LastExtraMemoryPeak   int64
+	LastError             string // of the last save, "" if it succeeded
+	Scheduled             bool
+	ChildPID              int // 0 if there is no child
+}
+
+// Info returns the present state.
+func (m *Manager) Info() Info {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := &m.stat
+	in := Info{
+		ChangesSinceLastSave: m.o.Store.Changes() - m.clean.Load(),
+		LastSaveUnix:         st.lastSave.Unix(),
+		LastBgsaveOK:         !st.failed,
+		LastBgsaveSeconds:    st.seconds,
+		CurrentBgsaveSeconds: -1,
+		Saves:                st.saves,
+		LastCOWBytes:         st.cow,
+		LastLoadKeysExpired:  st.keysExpired,
+		LastLoadKeysLoaded:   st.keysLoaded,
+		CurrentType:          Engine(0).String(),
+		LastType:             st.last.String(),
+		LastPauseUsec:        st.pause.Microseconds(),
+		LatestForkUsec:       st.clone.Microseconds(),
+		TotalForks:           st.forks,
+		LastExtraMemoryPeak:  st.extra,
+		LastError:            st.lastError,
+		Scheduled:            m.scheduled != nil,
+	}
+	now := m.o.now()
+	if r := m.run; r != nil && r.background {
+		m.current(&in, r, now)
+	}
+	m.load.info(&in, now)
+	return in
+}
+
+// current fills in what concerns the save in progress.
+func (m *Manager) current(in *Info, r *running, now time.Time) {
+	in.BgsaveInProgress = true
+	in.CurrentType = r.engine.String()
+	in.CurrentBgsaveSeconds = int64(now.Sub(r.begun).Seconds())
+	s := r.saving
+	if s == nil {
+		return
+	}
+	in.CurrentSaveKeysDone, in.CurrentSaveKeysTotal = s.progress()
+	_, _, in.CurrentCOWBytes, in.CurrentCOWPeakBytes = s.extra()
+	if s.job != nil {
+		in.ChildPID = s.job.Pid()
+		if at := s.sampledAt.Load(); at != 0 {
+			in.CurrentCOWAgeSeconds = int64(time.Since(time.Unix(0, at)).Seconds())
+		}
+	}
+}
