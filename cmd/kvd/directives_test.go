@@ -1,0 +1,561 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kvd/kv/config"
+)
+
+// observed has a test for every directive that kvd honours: it sees the effect
+// from outside, on a running server.
+var observed = map[string]func(t *testing.T){
+	// The process.
+	"daemonize":                seeDaemonize,
+	"pidfile":                  seePidfile,
+	"supervised":               seeSupervised,
+	"databases":                seeDatabases,
+	"hz":                       seeHz,
+	"io-threads":               seeIOThreads,
+	"enable-protected-configs": seeProtectedConfigs,
+	"enable-debug-command":     seeDebugCommand,
+	"shutdown-on-sigint":       func(t *testing.T) { seeShutdownOn(t, "shutdown-on-sigint", syscall.SIGINT) },
+	"shutdown-on-sigterm":      func(t *testing.T) { seeShutdownOn(t, "shutdown-on-sigterm", syscall.SIGTERM) },
+	"oom-score-adj":            seeOOMScore,
+	"oom-score-adj-values":     seeOOMScoreOfChild,
+	// Network: see network_test.go.
+	"port":           seePort,
+	"bind":           seeBind,
+	"unixsocket":     seeUnixSocket,
+	"unixsocketperm": seeUnixSocketPerm,
+	"protected-mode": seeProtectedMode,
+	"requirepass":    seeRequirepass,
+	"tcp-backlog":    seeBacklog,
+	"tcp-keepalive":  seeKeepalive,
+	"timeout":        seeTimeout,
+	"socket-mark-id": seeSocketMark,
+	// Limits: see network_test.go.
+	"maxclients":                 seeMaxclients,
+	"client-output-buffer-limit": seeOutputLimit,
+	"client-query-buffer-limit":  seeQueryLimit,
+	"proto-max-bulk-len":         seeBulkLimit,
+	// Logging.
+	"loglevel":                          seeLoglevel,
+	"logfile":                           seeLogfile,
+	"syslog-enabled":                    seeSyslog,
+	"syslog-ident":                      seeSyslog,
+	"syslog-facility":                   seeSyslog,
+	"crash-log-enabled":                 seeCrashLog,
+	"latency-tracking":                  seeLatencyTracking,
+	"latency-tracking-info-percentiles": seePercentiles,
+	// Persistence.
+	"save":                        TestSavePointsFire,
+	"dir":                         seeDir,
+	"dbfilename":                  seeDBFilename,
+	"stop-writes-on-bgsave-error": seeStopWrites,
+	"rdbcompression":              seeCompression,
+	"rdbchecksum":                 seeChecksum,
+	"rdb-save-incremental-fsync":  seeIncrementalFsync,
+	"bgsave-default-method":       seeDefaultMethod,
+	"save-child-timeout":          seeChildTimeout,
+}
+
+func TestHonouredDirectives(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, p := range config.New().Match([]string{"*"}) {
+		known[p.Name] = true
+		if class, _ := config.ClassOf(p.Name); class == config.Honoured && observed[p.Name] == nil {
+			t.Errorf("%s is honoured, but no test observes it", p.Name)
+		}
+	}
+	for name, see := range observed {
+		if class, _ := config.ClassOf(name); !known[name] || class != config.Honoured {
+			t.Errorf("%s has a test, but is %v", name, class)
+		}
+		if name != "save" { // a test of its own
+			t.Run(name, see)
+		}
+	}
+}
+
+func seeDaemonize(t *testing.T) {
+	dir := shortDir(t)
+	pidfile, sock := filepath.Join(dir, "pid"), filepath.Join(dir, "s")
+	began := time.Now()
+	out, err := exec.Command(binary(t), "--daemonize", "yes", "--port", "0", "--unixsocket", sock, "--dir", dir, "--pidfile", pidfile).CombinedOutput()
+	if err != nil || time.Since(began) > 10*time.Second {
+		t.Fatalf("%v %s", err, out)
+	}
+	var pid int
+	within(t, 10*time.Second, "the daemon's socket", func() bool {
+		b, _ := os.ReadFile(pidfile)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		_, err := os.Stat(sock)
+		return err == nil && pid > 0
+	})
+	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
+	dial(t, "unix", sock).want("PONG", "PING")
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// pid (comm) state ppid pgrp session tty
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if fields[3] != strconv.Itoa(pid) || fields[4] != "0" {
+		t.Errorf("session %s, terminal %s: not those of a daemon", fields[3], fields[4])
+	}
+}
+
+func seePidfile(t *testing.T) {
+	path := filepath.Join(shortDir(t), "my.pid")
+	k := start(t, "--pidfile", path)
+	if b, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(b)) != strconv.Itoa(k.pid()) {
+		t.Errorf("%q %v", b, err)
+	}
+	k.signal(syscall.SIGTERM)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("it is still there after the end")
+	}
+}
+
+func seeSupervised(t *testing.T) {
+	dir := shortDir(t)
+	sock := filepath.Join(dir, "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: sock, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	k := launch(t, dir, []string{"NOTIFY_SOCKET=" + sock}, "--supervised", "systemd")
+	k.waitReady()
+	expect := func(what string) {
+		t.Helper()
+		buf := make([]byte, 4096)
+		for {
+			_ = l.SetReadDeadline(time.Now().Add(10 * time.Second))
+			n, err := l.Read(buf)
+			if err != nil {
+				t.Fatalf("waiting for %s: %v", what, err)
+			}
+			if strings.Contains(string(buf[:n]), what) {
+				return
+			}
+		}
+	}
+	expect("READY=1")
+	go k.signal(syscall.SIGTERM)
+	expect("STOPPING=1")
+}
+
+func seeDatabases(t *testing.T) {
+	c := start(t, "--databases", "3").dial()
+	c.want("OK", "SELECT", "2")
+	c.want("-ERR DB index is out of range", "SELECT", "3")
+	c.want("[databases 3]", "CONFIG", "GET", "databases")
+}
+
+// seeHz counts how often the loop wakes up by itself.
+func seeHz(t *testing.T) {
+	wakes := func(hz string) int {
+		k := start(t, "--hz", hz, "--io-threads", "1")
+		count := func() (n int) {
+			files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", k.pid()))
+			for _, f := range files {
+				b, _ := os.ReadFile(f)
+				n += atoi(field(string(b), "voluntary_ctxt_switches"))
+			}
+			return n
+		}
+		time.Sleep(200 * time.Millisecond)
+		before := count()
+		time.Sleep(500 * time.Millisecond)
+		n := count() - before
+		k.kill()
+		return n
+	}
+	slow, fast := wakes("1"), wakes("500")
+	if fast < slow+120 {
+		t.Errorf("%d wake-ups in half a second at hz 500, %d at hz 1", fast, slow)
+	}
+}
+
+func field(text, name string) string {
+	for line := range strings.SplitSeq(text, "\n") {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+func atoi(s string) int { n, _ := strconv.Atoi(s); return n }
+
+func seeIOThreads(t *testing.T) {
+	polls := func(n string) (count int) {
+		k := start(t, "--io-threads", n)
+		links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", k.pid()))
+		for _, l := range links {
+			if target, _ := os.Readlink(l); target == "anon_inode:[eventpoll]" {
+				count++
+			}
+		}
+		k.kill()
+		return count
+	}
+	if one, four := polls("1"), polls("4"); four != one+3 {
+		t.Errorf("%d event loops with io-threads 4, %d with 1", four, one)
+	}
+}
+
+func seeProtectedConfigs(t *testing.T) {
+	dir := shortDir(t)
+	for value, want := range map[string]string{
+		"no":    "-ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config",
+		"local": "OK", "yes": "OK",
+	} {
+		k := start(t, "--enable-protected-configs", value)
+		k.dial().want(want, "CONFIG", "SET", "dir", dir)
+		k.kill()
+	}
+}
+
+func seeDebugCommand(t *testing.T) {
+	for value, want := range map[string]string{"no": "^-ERR DEBUG command not allowed", "local": "^0{40}$", "yes": "^0{40}$"} {
+		k := start(t, "--enable-debug-command", value)
+		k.dial().wantMatch(want, "DEBUG", "DIGEST")
+		k.kill()
+	}
+}
+
+func seeShutdownOn(t *testing.T, name string, sig syscall.Signal) {
+	for _, tt := range []struct {
+		value, save string
+		dumped      bool
+	}{{"default", "900 1", true}, {"nosave", "900 1", false}, {"save", "", true}, {"now force", "", false}} {
+		k := start(t, "--"+name, tt.value, "--save", tt.save)
+		k.dial().want("OK", "SET", "a", "b")
+		if code := k.signal(sig); code != 0 {
+			t.Errorf("%s: exit status %d", tt.value, code)
+		}
+		_, err := os.Stat(filepath.Join(k.dir, "dump.rdb"))
+		if (err == nil) != tt.dumped {
+			t.Errorf("%s %q with save %q: dumped %v", name, tt.value, tt.save, err == nil)
+		}
+	}
+}
+
+func oomScore(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func seeOOMScore(t *testing.T) {
+	base := atoi(oomScore(t, os.Getpid()))
+	k := start(t, "--oom-score-adj", "absolute", "--oom-score-adj-values", "111 200 800")
+	if got := oomScore(t, k.pid()); got != "111" {
+		t.Errorf("absolute: %s", got)
+	}
+	c := k.dial()
+	c.want("OK", "CONFIG", "SET", "oom-score-adj-values", "222 300 800")
+	if got := oomScore(t, k.pid()); got != "222" {
+		t.Errorf("after CONFIG SET: %s", got)
+	}
+	k.kill()
+	k = start(t, "--oom-score-adj", "relative", "--oom-score-adj-values", "50 200 800")
+	if got := oomScore(t, k.pid()); got != strconv.Itoa(min(base+50, 1000)) {
+		t.Errorf("relative to %d: %s", base, got)
+	}
+	k.kill()
+	k = start(t)
+	if got := oomScore(t, k.pid()); got != strconv.Itoa(base) {
+		t.Errorf("no: %s instead of %d", got, base)
+	}
+}
+
+func seeOOMScoreOfChild(t *testing.T) {
+	k := start(t, "--oom-score-adj", "absolute", "--oom-score-adj-values", "10 200 345")
+	c := k.dial()
+	c.slowData()
+	child := stopChild(c, k)
+	defer func() { _ = syscall.Kill(child, syscall.SIGKILL) }()
+	within(t, 5*time.Second, "the child's score", func() bool { return oomScore(t, child) == "345" })
+}
+
+// stopChild starts a save by fork and stops its child. A child that was too
+// quick is let go, and another one tried.
+func stopChild(c *conn, k *proc) (pid int) {
+	c.t.Helper()
+	for range 50 {
+		c.want("Background saving started", "BGSAVE", "FORK")
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+			if pids := children(k.pid()); len(pids) == 1 {
+				if syscall.Kill(pids[0], syscall.SIGSTOP) == nil && len(children(k.pid())) == 1 && !isZombie(pids[0]) {
+					return pids[0]
+				}
+				break
+			}
+			if c.info("rdb_bgsave_in_progress") == "0" {
+				break
+			}
+		}
+		c.waitSaved()
+	}
+	c.t.Fatal("no child could be caught")
+	return 0
+}
+
+func isZombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.Contains(b, []byte(") Z "))
+}
+
+func seeLoglevel(t *testing.T) {
+	lines := func(level string) string {
+		k := start(t, "--loglevel", "notice")
+		c := k.dial()
+		c.want("OK", "CONFIG", "SET", "loglevel", level)
+		before := len(k.out.String())
+		k.dial().send([]byte("*x\r\n")) // a protocol error is a verbose line
+		time.Sleep(100 * time.Millisecond)
+		text := k.out.String()[before:]
+		k.kill()
+		return text
+	}
+	if got := lines("verbose"); !strings.Contains(got, " - ") || !strings.Contains(got, "Protocol error") {
+		t.Errorf("verbose: %q", got)
+	}
+	if got := lines("notice"); strings.Contains(got, "Protocol error") {
+		t.Errorf("notice: %q", got)
+	}
+	k := launch(t, shortDir(t), nil, "--loglevel", "warning")
+	within(t, 10*time.Second, "the socket", func() bool { _, err := os.Stat(k.sock); return err == nil })
+	k.dial().want("PONG", "PING")
+	if got := k.out.String(); strings.Contains(got, " * ") || !strings.Contains(got, " # ") {
+		t.Errorf("warning: %q", got)
+	}
+}
+
+func seeLogfile(t *testing.T) {
+	dir := shortDir(t)
+	k := launch(t, dir, nil, "--logfile", "my.log") // relative to dir
+	within(t, 10*time.Second, "the ready line", func() bool {
+		b, _ := os.ReadFile(filepath.Join(dir, "my.log"))
+		return bytes.Contains(b, []byte(readyLine))
+	})
+	if got := k.out.String(); got != "" {
+		t.Errorf("printed %q", got)
+	}
+}
+
+// seeSyslog plays the system log, where there is none.
+func seeSyslog(t *testing.T) {
+	const path = "/dev/log"
+	if _, err := os.Lstat(path); err == nil {
+		t.Skip("the system has a log; log_test.go has what it gets")
+	}
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer func() { _ = l.Close(); _ = os.Remove(path) }()
+	start(t, "--syslog-enabled", "yes", "--syslog-ident", "mykvd", "--syslog-facility", "local3")
+	buf := make([]byte, 4096)
+	for {
+		_ = l.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := l.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line := string(buf[:n]); strings.Contains(line, readyLine) {
+			// local3 is 19, notice 5
+			if !strings.HasPrefix(line, "<"+strconv.Itoa(19*8+5)+">") || !strings.Contains(line, "mykvd[") {
+				t.Errorf("got %q", line)
+			}
+			return
+		}
+	}
+}
+
+func seeCrashLog(t *testing.T) {
+	for value, want := range map[string]bool{"yes": true, "no": false} {
+		dir := shortDir(t)
+		k := launch(t, dir, nil, "--logfile", "log", "--crash-log-enabled", value)
+		k.kvd = false // its output is to have the report
+		log := func() string { b, _ := os.ReadFile(filepath.Join(dir, "log")); return string(b) }
+		within(t, 10*time.Second, "the ready line", func() bool { return strings.Contains(log(), readyLine) })
+		if code := k.signal(syscall.SIGABRT); code == 0 {
+			t.Error("exit status 0")
+		}
+		if got := strings.Contains(log(), "SIGABRT"); got != want {
+			t.Errorf("crash-log-enabled %s: report in the log %v", value, got)
+		}
+	}
+}
+
+func seeLatencyTracking(t *testing.T) {
+	c := start(t).dial()
+	c.want("PONG", "PING")
+	c.wantMatch(`latency_percentiles_usec_ping:p50=[\d.]+,p99=[\d.]+,p99\.9=`, "INFO", "latencystats")
+	c.want("OK", "CONFIG", "SET", "latency-tracking", "no")
+	if got := c.do("INFO", "latencystats"); strings.Contains(got, "ping") {
+		t.Errorf("off: %q", got)
+	}
+}
+
+func seePercentiles(t *testing.T) {
+	c := start(t, "--latency-tracking-info-percentiles", "10 25.5").dial()
+	c.want("PONG", "PING")
+	c.wantMatch(`latency_percentiles_usec_ping:p10=[\d.]+,p25\.5=[\d.]+\r\n`, "INFO", "latencystats")
+}
+
+func seeDir(t *testing.T) {
+	dir := shortDir(t)
+	k := start(t, "--dir", dir)
+	c := k.dial()
+	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", k.pid())); cwd != dir {
+		t.Errorf("it works in %s", cwd)
+	}
+	c.want("OK", "SAVE")
+	if _, err := os.Stat(filepath.Join(dir, "dump.rdb")); err != nil {
+		t.Error(err)
+	}
+}
+
+func seeDBFilename(t *testing.T) {
+	k := start(t, "--dbfilename", "mine.rdb")
+	c := k.dial()
+	c.want("OK", "SET", "a", "b")
+	c.want("OK", "SAVE")
+	c.want("OK", "CONFIG", "SET", "dbfilename", "other.rdb")
+	c.save("fork")
+	for _, name := range []string{"mine.rdb", "other.rdb"} {
+		if _, err := os.Stat(filepath.Join(k.dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	k.kill()
+	k.again().dial().want("1", "DBSIZE")
+	c.t.Helper()
+}
+
+// breakSaves makes saves fail, and returns what makes them work again.
+func breakSaves(c *conn, k *proc) (mend func()) {
+	c.t.Helper()
+	name := filepath.Join(k.dir, "blocked")
+	if err := os.Mkdir(name, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	c.want("OK", "CONFIG", "SET", "dbfilename", "blocked")
+	return func() {
+		c.t.Helper()
+		c.want("OK", "CONFIG", "SET", "dbfilename", "dump.rdb")
+		_ = os.Remove(name)
+	}
+}
+
+func seeStopWrites(t *testing.T) {
+	k := start(t, "--save", "900 1000000")
+	c := k.dial()
+	mend := breakSaves(c, k)
+	c.do("BGSAVE")
+	if s := c.waitSaved(); s != "err" {
+		t.Fatalf("status %s", s)
+	}
+	c.wantMatch("^-MISCONF ", "SET", "a", "b")
+	c.want("(nil)", "GET", "a")
+	c.want("OK", "CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+	c.want("OK", "SET", "a", "b")
+	c.want("OK", "CONFIG", "SET", "stop-writes-on-bgsave-error", "yes")
+	c.wantMatch("^-MISCONF ", "SET", "a", "b")
+	mend()
+	c.save("fork")
+	c.want("OK", "SET", "a", "c")
+}
+
+func fileSize(t testing.TB, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+func seeCompression(t *testing.T) {
+	k := start(t)
+	c := k.dial()
+	c.want("OK", "SET", "a", strings.Repeat("compress", 10_000))
+	path := filepath.Join(k.dir, "dump.rdb")
+	for _, kind := range engines {
+		c.want("OK", "CONFIG", "SET", "rdbcompression", "yes")
+		c.save(kind)
+		small := fileSize(t, path)
+		c.want("OK", "CONFIG", "SET", "rdbcompression", "no")
+		c.save(kind)
+		if large := fileSize(t, path); small > 5000 || large < 80_000 {
+			t.Errorf("%s: %d bytes compressed, %d not", kind, small, large)
+		}
+	}
+}
+
+func seeChecksum(t *testing.T) {
+	for value, want := range map[string]bool{"yes": false, "no": true} {
+		for _, kind := range engines {
+			k := start(t, "--rdbchecksum", value)
+			c := k.dial()
+			c.want("OK", "SET", "a", "b")
+			c.save(kind)
+			b, err := os.ReadFile(filepath.Join(k.dir, "dump.rdb"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bytes.HasSuffix(b, make([]byte, 8)); got != want {
+				t.Errorf("rdbchecksum %s, %s: zero checksum %v", value, kind, got)
+			}
+			k.kill()
+		}
+	}
+}
+
+func seeDefaultMethod(t *testing.T) {
+	for value, want := range map[string]string{"fork": "fork", "thread": "thread", "forkless": "thread"} {
+		k := start(t, "--bgsave-default-method", value)
+		c := k.dial()
+		c.want("Background saving started", "BGSAVE")
+		c.waitSaved()
+		if got := c.info("rdb_last_bgsave_type"); got != want {
+			t.Errorf("%s: %s", value, got)
+		}
+		k.kill()
+	}
+}
+
+func seeChildTimeout(t *testing.T) {
+	k := start(t, "--save-child-timeout", "1")
+	c := k.dial()
+	c.slowData()
+	stopChild(c, k)
+	began := time.Now()
+	if s := c.waitSaved(); s != "err" || time.Since(began) > 20*time.Second {
+		t.Errorf("%s after %v", s, time.Since(began))
+	}
+	if !strings.Contains(c.info("rdb_last_error"), "progress") {
+		t.Errorf("rdb_last_error is %q", c.info("rdb_last_error"))
+	}
+}
