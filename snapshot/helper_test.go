@@ -1,6 +1,24 @@
 package snapshot
 
-import "kvd/snapshot/internal/fork"
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"go.uber.org/goleak"
+
+	"kvd/kv"
+	"kvd/snapshot/internal/fork"
+	"kvd/snapshot/rdb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // engines returns those that work in this test binary.
 func engines() []Engine {
@@ -8,4 +26,194 @@ func engines() []Engine {
 		return []Engine{Thread, Copy, Foreground}
 	}
 	return []Engine{Fork, Thread, Copy, Foreground}
+}
+
+// background returns those of engines that let writers write.
+func background() []Engine { return engines()[:len(engines())-1] }
+
+// openStore returns a store that is checked and closed at the end.
+func openStore(t testing.TB, o kv.Options) *kv.Store {
+	t.Helper()
+	s, err := kv.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Check(); err != nil {
+			t.Error(err)
+		}
+		v, err := s.Freeze(kv.FreezeOptions{Mode: kv.ModeThread})
+		if err != nil {
+			t.Error("a View was left open:", err)
+		} else {
+			v.Close()
+		}
+		s.Close()
+	})
+	return s
+}
+
+func set(t testing.TB, s *kv.Store, db int, key, value string, expire int64) {
+	t.Helper()
+	if err := s.Update([][]byte{[]byte(key)}, func(tx *kv.Tx) error {
+		return tx.SetString(db, []byte(key), []byte(value), kv.EncodingOf([]byte(value)), expire)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// item is a key in a dump, or in a store.
+type item struct {
+	value  string
+	expire int64
+}
+
+type place struct {
+	db  int
+	key string
+}
+
+// readDump reads a file with the decoder alone.
+func readDump(t testing.TB, path string) map[place]item {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := map[place]item{}
+	hints := map[int]int64{}
+	d := rdb.NewDecoder(f, rdb.DecoderOptions{})
+	var ev rdb.Event
+	for {
+		err := d.Next(&ev)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		switch ev.Kind {
+		case rdb.KindKey:
+			p := place{ev.DB, string(ev.Key)}
+			if _, ok := out[p]; ok {
+				t.Fatalf("%s: %v twice", path, p)
+			}
+			out[p] = item{string(ev.Value), ev.ExpireAtMs}
+			hints[ev.DB]--
+			if ev.ExpireAtMs != 0 {
+				hints[ev.DB] -= 1 << 32
+			}
+		case rdb.KindResizeDB:
+			hints[ev.DB] += int64(ev.Keys) + int64(ev.Expires)<<32
+		}
+	}
+	for db, n := range hints {
+		if n != 0 {
+			t.Errorf("%s: RESIZEDB of database %d is wrong by %d keys and %d with expiry", path, db, int32(n), n>>32)
+		}
+	}
+	return out
+}
+
+// contents returns all live keys of a store.
+func contents(s *kv.Store) map[place]item {
+	out := map[place]item{}
+	for db := range s.Databases() {
+		for cursor := uint64(0); ; {
+			cursor = s.DB(db).Scan(cursor, 1000, func(key []byte, it kv.Item) {
+				out[place{db, string(key)}] = item{string(it.Value), it.ExpireAt}
+			})
+			if cursor == 0 {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// load loads a file into a new store.
+func load(t testing.TB, path string) (*kv.Store, LoadResult) {
+	t.Helper()
+	s := openStore(t, kv.Options{})
+	res, err := Load(context.Background(), s, path, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, res
+}
+
+// noTemps fails the test if a temporary file is left in dir.
+func noTemps(t testing.TB, dir string) {
+	t.Helper()
+	if left, _ := filepath.Glob(filepath.Join(dir, "temp-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// descriptors returns how many files this process has open.
+func descriptors(t testing.TB) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// within waits until ok, and fails the test if that takes too long.
+func within(t testing.TB, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(d); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, d)
+		}
+	}
+}
+
+// oracle returns the path of a program of the Redis package, or skips the test.
+func oracle(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
+}
+
+// startRedis starts a redis-server on the dump in dir and returns a connection.
+func startRedis(t testing.TB, dir string) redis.Conn {
+	t.Helper()
+	path := oracle(t, "redis-server")
+	socketDir, err := os.MkdirTemp("", "snap") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(socketDir, "s")
+	var out bytes.Buffer
+	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir, "--enable-debug-command", "yes")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		os.RemoveAll(socketDir)
+	})
+	for range 500 {
+		if c, err := redis.Dial("unix", socket); err == nil {
+			if _, err = c.Do("PING"); err == nil {
+				t.Cleanup(func() { c.Close() })
+				return c
+			}
+			c.Close()
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("redis-server does not answer: %s", out.String())
+	return nil
 }

@@ -53,8 +53,8 @@ func (m *Manager) Info() Info {
 		LastLoadKeysLoaded:   st.keysLoaded,
 		CurrentType:          Engine(0).String(),
 		LastType:             st.last.String(),
-		LastPauseUsec:        st.pause.Microseconds(),
-		LatestForkUsec:       st.clone.Microseconds(),
+		LastPauseUsec:        usec(st.pause),
+		LatestForkUsec:       usec(st.clone),
 		TotalForks:           st.forks,
 		LastExtraMemoryPeak:  st.extra,
 		LastError:            st.lastError,
@@ -85,4 +85,9 @@ func (m *Manager) current(in *Info, r *running, now time.Time) {
 			in.CurrentCOWAgeSeconds = int64(time.Since(time.Unix(0, at)).Seconds())
 		}
 	}
+}
+
+// usec returns whole microseconds, rounded up: what took time is not 0.
+func usec(d time.Duration) int64 {
+	return int64((d + time.Microsecond - 1) / time.Microsecond)
 }

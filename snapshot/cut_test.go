@@ -1,0 +1,161 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kvd/kv"
+)
+
+// The load of this test. Keys a:w:i and b:w:i of database 0 (in different
+// shards, mostly) are always written, deleted and given an expiry together.
+// With each step the writer notes in database 1 how many changes it has made in
+// all, this step included: in a dump they must add up to what the cut says.
+type hammer struct {
+	s    *kv.Store
+	quit atomic.Bool
+	wg   sync.WaitGroup
+}
+
+const hammerPairs = 400
+
+func startHammer(s *kv.Store, writers int) *hammer {
+	h := &hammer{s: s}
+	for w := range writers {
+		h.wg.Go(func() { h.write(w) })
+	}
+	h.wg.Go(h.flush)
+	h.wg.Go(func() {
+		for !h.quit.Load() {
+			runtime.GC()
+			time.Sleep(time.Millisecond)
+		}
+	})
+	return h
+}
+
+func (h *hammer) stop() {
+	h.quit.Store(true)
+	h.wg.Wait()
+}
+
+func (h *hammer) write(w int) {
+	r := rand.New(rand.NewPCG(uint64(w), 1))
+	seq, changes := []byte(fmt.Sprint("seq:", w)), int64(0)
+	for !h.quit.Load() {
+		i := r.IntN(hammerPairs)
+		a, b := []byte(fmt.Sprintf("a:%d:%d", w, i)), []byte(fmt.Sprintf("b:%d:%d", w, i))
+		err := h.s.Update([][]byte{a, b, seq}, func(tx *kv.Tx) error {
+			if r.IntN(8) == 0 {
+				for _, k := range [][]byte{a, b} {
+					if tx.Delete(0, k) {
+						changes++
+					}
+				}
+			} else {
+				v := strings.Repeat(strconv.Itoa(r.Int()), 1+r.IntN(4)*r.IntN(40))
+				at := int64(0)
+				if r.IntN(4) == 0 {
+					at = tx.Now() + int64(r.IntN(300))
+				}
+				for _, k := range [][]byte{a, b} {
+					if err := tx.SetString(0, k, []byte(v), kv.EncRaw, at); err != nil {
+						return err
+					}
+					changes++
+				}
+			}
+			changes++
+			return tx.SetString(1, seq, strconv.AppendInt(nil, changes, 10), kv.EncInt, 0)
+		})
+		if err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (h *hammer) flush() {
+	tx, changes := h.s.NewTx(), int64(0)
+	for !h.quit.Load() {
+		time.Sleep(20 * time.Millisecond)
+		tx.LockAll()
+		changes += tx.FlushDB(0) + 1
+		err := tx.SetString(1, []byte("seq:flush"), strconv.AppendInt(nil, changes, 10), kv.EncInt, 0)
+		tx.Unlock()
+		if err != nil {
+			panic(err)
+		}
+	}
+}
+
+// verify checks all that must hold in a dump of the cut at which the store had
+// seen this many changes, by the latest at the time (Unix ms) when.
+func verify(t *testing.T, path string, changes, when int64) (pairs int) {
+	t.Helper()
+	got := readDump(t, path)
+	sum := int64(0)
+	for p, it := range got {
+		if p.db == 1 {
+			n, err := strconv.ParseInt(it.value, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += n
+			continue
+		}
+		other := "b" + p.key[1:]
+		if p.key[0] == 'b' {
+			other = "a" + p.key[1:]
+		}
+		twin, ok := got[place{p.db, other}]
+		gone := it.expire != 0 && it.expire <= when // the sweep takes them one by one
+		if ok && twin != it || !ok && !gone {
+			t.Fatalf("%s has %+v, %s has %+v (%v)", p.key, it, other, twin, ok)
+		}
+		if ok {
+			pairs++
+		}
+	}
+	if sum != changes {
+		t.Fatalf("the keys in the dump tell of %d changes, the cut of %d", sum, changes)
+	}
+	return pairs
+}
+
+// Under load every dump is the state at one instant, and says exactly which.
+func TestCutIsExact(t *testing.T) {
+	d := 400 * time.Millisecond
+	if os.Getenv("KVD_LONG") == "1" {
+		d = time.Minute
+	}
+	for _, engine := range engines() {
+		t.Run(engine.String(), func(t *testing.T) {
+			s := openStore(t, kv.Options{})
+			h := startHammer(s, 8)
+			defer h.stop()
+			path := filepath.Join(t.TempDir(), "dump.rdb")
+			saves, pairs := 0, 0
+			for end := time.Now().Add(d); time.Now().Before(end); saves++ {
+				res, err := Save(context.Background(), s, path, Options{Engine: engine})
+				if err != nil {
+					t.Fatal(err)
+				}
+				pairs += verify(t, path, res.Changes, time.Now().UnixMilli())
+			}
+			if saves < 3 || pairs == 0 {
+				t.Errorf("%d saves, %d pairs", saves, pairs)
+			}
+			t.Logf("%d saves, %d pairs", saves, pairs)
+		})
+	}
+}
