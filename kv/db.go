@@ -167,13 +167,12 @@ func isInt(val []byte) bool {
 // Reserve prepares an empty database for n keys, so that filling it splits and
 // grows nothing. A loader knows n from the file.
 func (s *Store) Reserve(db int, n int64) error {
-	per := n / int64(len(s.shards))
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		t := sh.table(s, db)
 		f := sh.before(t)
-		err := t.Reserve(per, uint32(s.coarse.Load()))
+		err := t.Reserve(int64(float64(n)*s.hasher.Share(i)), uint32(s.coarse.Load()))
 		s.after(sh, db, t, f)
 		sh.mu.Unlock()
 		if err != nil {

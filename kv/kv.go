@@ -23,8 +23,6 @@
 package kv
 
 import (
-	"hash/maphash"
-	"math/bits"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
@@ -38,8 +36,7 @@ import (
 type Options struct {
 	// Databases is the number of databases, 16 if zero.
 	Databases int
-	// Shards is the number of shards, rounded up to a power of two of at
-	// most 4096; 64 if zero.
+	// Shards is the number of shards, at most 1024; 64 if zero.
 	Shards int
 	// Reserve is the address range to reserve, in bytes; 1 TiB, or what the
 	// system grants, if zero. It costs no memory.
@@ -103,15 +100,15 @@ func Open(o Options) (*Store, error) {
 	if o.Shards <= 0 {
 		o.Shards = 64
 	}
-	shardBits := min(bits.Len(uint(o.Shards-1)), 12)
+	o.Shards = min(o.Shards, keyspace.MaxShards)
 	a, err := arena.New(o.Reserve)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		arena:  a,
-		hasher: keyspace.Hasher{Seed: maphash.MakeSeed(), ShardBits: uint8(shardBits)},
-		shards: make([]shard, 1<<shardBits),
+		hasher: keyspace.NewHasher(o.Shards),
+		shards: make([]shard, o.Shards),
 		dbs:    o.Databases,
 		clock:  o.Clock,
 		avgTTL: make([]atomic.Int64, o.Databases),

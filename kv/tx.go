@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 
@@ -384,8 +385,7 @@ const cursorBits = 53
 // once. The Tx must hold no lock or all of them; fn gets borrowed slices
 // and must not use the store.
 func (tx *Tx) Scan(db int, cursor uint64, count int, fn func(key []byte, it Item)) (next uint64) {
-	shardBits := tx.s.hasher.ShardBits
-	posBits := cursorBits - int(shardBits)
+	posBits := cursorBits - bits.Len(uint(len(tx.s.shards)-1))
 	n := int(cursor >> posBits)
 	pos := cursor << (64 - posBits)
 	for ; n < len(tx.s.shards); n, pos = n+1, 0 {

@@ -14,7 +14,7 @@ const (
 
 	maxSlots  = 1024 // per run, bounds the bitmaps
 	mapWords  = maxSlots / 64
-	bigSlots  = 4 // at least, in a run of a class of 4 KiB and more
+	bigSlots  = 1 // at least, in a run of a class of 4 KiB and more
 	maxRunLog = 4 // runs of smaller classes grow from 1 to 1<<4 pages
 )
 

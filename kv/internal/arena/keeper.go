@@ -16,8 +16,8 @@ type keeper struct {
 // Chunks touched ahead, and empty ones kept for reuse: a fraction of what is in
 // use, within bounds.
 const (
-	aheadMax     = 8
-	aheadDivisor = 64
+	aheadMax     = 4
+	aheadDivisor = 128
 )
 
 func (k *keeper) init() {

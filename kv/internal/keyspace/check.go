@@ -75,7 +75,7 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 		last, prev = tag, i+1
 		var e Entry
 		readEntry(t.a, slotRef(slot), &e)
-		pos := t.rest(t.hasher.Hash(e.Key))
+		pos := t.hasher.Hash(e.Key)
 		if tagOf(pos, s.depth) != tag || s.depth > 0 && pos>>(64-s.depth) != prefix>>(64-s.depth) {
 			return fmt.Errorf("keyspace: key %q is in the wrong place", e.Key)
 		}

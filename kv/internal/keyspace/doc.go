@@ -1,7 +1,7 @@
 // Package keyspace is the key index of one shard and database: an extendible
 // hash whose segments grow before they split, in the arena.
 //
-//	directory (2^depth words)      segment (512 B .. 8 KiB)
+//	directory (2^depth words)      segment (1 .. 8 KiB)
 //	+---+---+---+---+              +--------+----------------------------+
 //	| . | . | . | . |----+         | header | slots in order of their tag|
 //	+---+---+---+---+    +-------> +--------+----------------------------+
@@ -12,8 +12,8 @@
 //
 // # Where a key is
 //
-// A key's 64-bit hash is read from the top: the shard's bits (the caller's),
-// then the directory's bits, then 15 bits of tag. Within a segment the slots
+// The low bits of a key's 64-bit hash choose its shard. From the top it is
+// read as the directory's bits, then 15 bits of tag. Within a segment the slots
 // are kept in ascending order of their tags by linear probing: a slot stands at
 // its home position (the tag scaled to the segment's size) or behind it, with
 // no empty slot in between. So the whole table is one sequence in hash order:
@@ -21,11 +21,12 @@
 // disturb, growing a segment is one linear pass that reads no key, and a look-up
 // ends at the first larger tag.
 //
-// A segment grows in steps of 512 bytes up to 8 KiB, then it splits in two;
-// only it, so there is never a rehash of everything. All hashes being
-// alike, segments of a table fill at about the same time; growing in small
-// steps keeps the average load above 80 %. Segments shrink and merge when keys
-// are deleted, unless a cut is live.
+// A segment grows in steps of 1 KiB up to 8 KiB, then it splits in two; only it,
+// so there is never a rehash of everything. All hashes being alike, segments
+// of a table fill at about the same time; growing in small steps keeps the
+// average load above 80 %, and shards of different sizes (see NewHasher)
+// see to it that not all tables of a store grow at once. Segments shrink and
+// merge when keys are deleted, unless a cut is live.
 //
 // # Invariants
 //

@@ -266,7 +266,7 @@ func (t *Table) distribute(s seg, half *[2]seg) bool {
 		b := slotTag(slot) >> (tagBits - 1)
 		var e Entry
 		readEntry(t.a, slotRef(slot), &e)
-		tag := tagOf(t.rest(t.hasher.Hash(e.Key)), s.depth+1)
+		tag := tagOf(t.hasher.Hash(e.Key), s.depth+1)
 		h := half[b]
 		if !h.insert(h.table(), h.clocks(t.a), makeSlot(slotRef(slot), tag, slot&ttlBit != 0), clk[i]) {
 			return false

@@ -9,7 +9,7 @@ import (
 // Sizes of a segment in bytes.
 const (
 	headerSize = 64
-	stepSize   = 512
+	stepSize   = 1024
 	maxSegment = 8192
 )
 

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"hash/maphash"
+	"math"
 
 	"kvd/kv/internal/arena"
 )
@@ -25,20 +26,65 @@ type Table struct {
 	fetched byte   // see distribute
 }
 
-// Hasher hashes keys and knows how many top bits of a hash are the shard's.
+// Hasher hashes keys. The low bits of a hash choose the shard, the high ones the
+// place in it.
 type Hasher struct {
-	Seed      maphash.Seed
-	ShardBits uint8
+	seed   maphash.Seed
+	shards *[shardSlots]uint16
+}
+
+// shardSlots is the number of values of the bits of a hash that choose a shard.
+const shardSlots = 4096
+
+// NewHasher returns a hasher with a random seed for so many shards, at most
+// MaxShards.
+//
+// The shards' shares of the hashes are not equal: they run from 1 to 2, so that
+// the tables of a store are at different points between two splits of their
+// segments. With equal shares all segments of a store would be fullest at the
+// same time, and the memory of all old ones be free, in holes, just after.
+func NewHasher(shards int) Hasher {
+	h := Hasher{maphash.MakeSeed(), new([shardSlots]uint16)}
+	total := 0.0
+	for i := range shards {
+		total += math.Exp2(float64(i) / float64(shards))
+	}
+	sum, from := 0.0, 0
+	for i := range shards {
+		sum += math.Exp2(float64(i) / float64(shards))
+		to := max(int(sum/total*shardSlots+0.5), from+1)
+		to = min(to, shardSlots-(shards-1-i))
+		for ; from < to; from++ {
+			h.shards[from] = uint16(i)
+		}
+	}
+	return h
 }
 
 // Hash returns the hash of a key.
-func (h *Hasher) Hash(key []byte) uint64 { return maphash.Bytes(h.Seed, key) }
+func (h *Hasher) Hash(key []byte) uint64 { return maphash.Bytes(h.seed, key) }
+
+// Share returns what part of all hashes belongs to a shard.
+func (h *Hasher) Share(shard int) float64 {
+	n := 0
+	for _, s := range h.shards {
+		if int(s) == shard {
+			n++
+		}
+	}
+	return float64(n) / shardSlots
+}
 
 // Shard returns the number of the shard that a hash belongs to.
-func (h *Hasher) Shard(hash uint64) int { return int(hash >> (64 - h.ShardBits)) }
+func (h *Hasher) Shard(hash uint64) int { return int(h.shards[hash%shardSlots]) }
 
-// maxDepth bounds the directory, so that a scan position fits in 47 bits.
-const maxDepth = 32
+// MaxShards is the largest number of shards.
+const MaxShards = 1024
+
+// maxDepth bounds the directory. The position of a key in its table's order is
+// its hash, and a scan stops at positions of maxDepth+tagBits bits: that leaves
+// room for the number of a shard in a cursor of 53 bits.
+const maxDepth = 28
 
 // NewTable returns an empty table.
 func NewTable(a *arena.Arena, hasher Hasher, guard *Guard) *Table {
@@ -73,10 +119,6 @@ func (t *Table) IndexBytes() int64 {
 // Heaps returns the heaps of the table, for consistency checks.
 func (t *Table) Heaps() []*arena.Heap { return []*arena.Heap{t.entries, t.index} }
 
-// rest returns a hash without the shard's bits, left-aligned: the position of
-// its key in the table's order.
-func (t *Table) rest(h uint64) uint64 { return h << t.hasher.ShardBits }
-
 func dirIndex(pos uint64, depth uint8) uint64 {
 	return pos >> 1 >> (63 - depth) // depth may be 0
 }
@@ -95,9 +137,8 @@ func (t *Table) Lookup(h uint64, key []byte) (p Pos, ok bool) {
 	if t.dir == 0 {
 		return p, false
 	}
-	pos := t.rest(h)
-	s := t.segmentFor(pos)
-	tag := tagOf(pos, s.depth)
+	s := t.segmentFor(h)
+	tag := tagOf(h, s.depth)
 	tab := s.table()
 	for i := s.first(tab, tag); i < len(tab); i++ {
 		slot := tab[i]

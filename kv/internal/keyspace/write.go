@@ -51,7 +51,7 @@ func (t *Table) Insert(h uint64, key []byte, v *Value, now uint32) error {
 
 // place puts a new entry into the index.
 func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error {
-	pos := t.rest(h)
+	pos := h
 	if t.dir == 0 {
 		if err := t.create(now); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (t *Table) repoint(h uint64, p Pos, ref arena.Ref, oldExpiry, expiry int64,
 	s := p.seg
 	if ref != p.entry || oldExpiry != expiry {
 		var err error
-		if s, err = t.writable(t.rest(h), s); err != nil {
+		if s, err = t.writable(h, s); err != nil {
 			return err
 		}
 		tab := s.table()
@@ -255,7 +255,7 @@ func (t *Table) extendCopy(h uint64, p Pos, e *Entry, kind uint8, size int, now 
 
 // Remove deletes the key at p, whose hash is h.
 func (t *Table) Remove(h uint64, p Pos) error {
-	pos := t.rest(h)
+	pos := h
 	s, err := t.removeAt(pos, p.seg, p.slot)
 	if err != nil {
 		return err
