@@ -145,15 +145,15 @@ func TestCutIsExact(t *testing.T) {
 			defer h.stop()
 			path := filepath.Join(t.TempDir(), "dump.rdb")
 			saves, pairs := 0, 0
-			for end := time.Now().Add(d); time.Now().Before(end); saves++ {
+			for end := time.Now().Add(d); time.Now().Before(end) || saves < 5; saves++ {
 				res, err := Save(context.Background(), s, path, Options{Engine: engine})
 				if err != nil {
 					t.Fatal(err)
 				}
 				pairs += verify(t, path, res.Changes, time.Now().UnixMilli())
 			}
-			if saves < 3 || pairs == 0 {
-				t.Errorf("%d saves, %d pairs", saves, pairs)
+			if pairs == 0 {
+				t.Error("no pairs in any dump")
 			}
 			t.Logf("%d saves, %d pairs", saves, pairs)
 		})
