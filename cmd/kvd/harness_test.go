@@ -213,7 +213,11 @@ const readyLine = "Ready to accept connections"
 
 func (k *proc) waitReady() {
 	k.t.Helper()
-	k.waitLog(readyLine)
+	if k.kvd {
+		k.waitLog(readyLine)
+	} else {
+		k.waitLog("eady to accept connections") // redis-server has other words for a unix socket
+	}
 }
 
 // waitLog waits for a line in the output.

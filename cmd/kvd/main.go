@@ -86,6 +86,9 @@ func configure(argv []string) (cfg *config.Config, stdin []byte, err error) {
 	if err := os.Chdir(cfg.String("dir")); err != nil {
 		return nil, nil, fmt.Errorf("can't change into the directory of 'dir': %w", err)
 	}
+	if err := syscall.Access(".", 2 /* W_OK */); err != nil {
+		return nil, nil, fmt.Errorf("can't write into %s, the directory of 'dir': %w", cfg.String("dir"), err)
+	}
 	return cfg, stdin, nil
 }
 

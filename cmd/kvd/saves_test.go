@@ -144,8 +144,8 @@ func (c *conn) slowData() {
 	c.want("OK", "DEBUG", "POPULATE", "300000", "slow", "100")
 }
 
-// freezeSave starts a save that goes on until the returned function is called,
-// if it is done by a child, which is stopped; the others just take their time.
+// What is said to who asks for another save, or the end of this one, while one
+// runs.
 func TestWhileASaveRuns(t *testing.T) {
 	t.Parallel()
 	k := start(t)
@@ -506,20 +506,18 @@ func TestShutdown(t *testing.T) {
 // A shutdown that cannot save does not happen, unless it is forced.
 func TestShutdownThatCannotSave(t *testing.T) {
 	t.Parallel()
-	k := start(t)
+	k := start(t, "--save", "900 1")
 	c := k.dial()
 	c.want("OK", "SET", "a", "b")
-	c.want("OK", "CONFIG", "SET", "dir", k.dir, "dbfilename", "s") // a socket, which a rename would replace
-	if err := os.Mkdir(filepath.Join(k.dir, "d"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	c.want("OK", "CONFIG", "SET", "dbfilename", "d") // a directory, which it cannot
-	c.want("-ERR Errors trying to SHUTDOWN. Check logs.", "SHUTDOWN", "SAVE")
-	c.want("b", "GET", "a")
+	breakSaves(c, k)
+	const failed = "-ERR Errors trying to SHUTDOWN. Check logs."
+	c.want(failed, "SHUTDOWN")
+	c.want(failed, "SHUTDOWN", "SAVE")
 	if err := k.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	k.waitLog("SIGTERM received but errors trying to shut down the server")
+	c.want("b", "GET", "a")
 	c.send(appendCommand(nil, "SHUTDOWN", "SAVE", "FORCE"))
 	if code := k.wait(); code != 0 {
 		t.Errorf("exit status %d", code)

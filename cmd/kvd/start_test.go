@@ -131,7 +131,7 @@ func TestUnwritableDir(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(binary(t)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary(t), "--port", "0", "--dir", locked)
+	cmd := exec.Command(binary(t), "--bind", "127.0.0.1", "--port", freePort(t), "--dir", locked)
 	cmd.Dir = dir
 	asNobody(cmd)
 	k := &proc{t: t, dir: dir, kvd: true}
