@@ -3,10 +3,11 @@
 package bench
 
 import (
+	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,43 +15,68 @@ import (
 
 const (
 	idleTime  = 2 * time.Second
-	cutWindow = 100 * time.Millisecond // after BGSAVE was sent; the cut is in it
+	cutWindow = 10 * time.Millisecond // beyond BGSAVE and its reply, between which the cut is
+	maxSeen   = 1 << 21               // requests of one client that are written down
 )
 
-// request is when a client sent a request and when it had the reply.
-type request struct{ sent, replied time.Time }
+// request is when a client sent a request and when it had the reply, since the
+// prober's start.
+type request struct{ sent, replied time.Duration }
 
 // prober is a client that PINGs and one that SETs, each without a pause, both
-// written down request by request.
+// written down request by request. They allocate nothing meanwhile: a page fault
+// or a collection here would look like a wait of the server's.
 type prober struct {
-	stop atomic.Bool
-	wg   sync.WaitGroup
-	seen [2][]request
-	errs [2]error
+	begin time.Time
+	stop  atomic.Bool
+	wg    sync.WaitGroup
+	seen  [2][]request
+	errs  [2]error
 }
 
 // probe starts a prober on a server that holds n keys.
 func (s *server) probe(n int) *prober {
 	p := &prober{}
-	value := strings.Repeat("x", valueLen)
-	requests := []func(*client) (string, error){
-		func(c *client) (string, error) { return c.do("PING") },
-		func(c *client) (string, error) { return c.do("SET", key(rand.IntN(n)), value) },
+	value := bytes.Repeat([]byte("x"), valueLen)
+	requests := []func(dst []byte) []byte{
+		func(dst []byte) []byte { return append(dst, "PING\r\n"...) },
+		func(dst []byte) []byte {
+			return appendSet(dst, rand.IntN(n), func(dst []byte, _ int) []byte { return append(dst, value...) })
+		},
 	}
-	for i, ask := range requests {
+	for i := range requests {
+		p.seen[i] = slices.Repeat([]request{{1, 1}}, maxSeen)[:0] // touched
+	}
+	p.begin = time.Now()
+	for i, appendRequest := range requests {
 		c := s.dial()
-		p.seen[i] = make([]request, 0, 1<<20)
+		_ = c.conn.SetDeadline(time.Now().Add(waitLimit))
 		p.wg.Go(func() {
 			defer c.close()
-			for !p.stop.Load() && p.errs[i] == nil {
-				r := request{sent: time.Now()}
-				_, p.errs[i] = ask(c)
-				r.replied = time.Now()
-				p.seen[i] = append(p.seen[i], r)
-			}
+			p.errs[i] = p.ask(c, appendRequest, &p.seen[i])
 		})
 	}
 	return p
+}
+
+func (p *prober) ask(c *client, appendRequest func([]byte) []byte, seen *[]request) error {
+	buf := make([]byte, 0, 1024)
+	for !p.stop.Load() && len(*seen) < maxSeen {
+		buf = appendRequest(buf[:0])
+		sent := time.Since(p.begin)
+		if _, err := c.conn.Write(buf); err != nil {
+			return err
+		}
+		reply, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if reply[0] != '+' {
+			return fmt.Errorf("a probe was refused: %s", reply)
+		}
+		*seen = append(*seen, request{sent, time.Since(p.begin)})
+	}
+	return nil
 }
 
 // finish ends the prober and returns the requests of both its clients.
@@ -58,19 +84,22 @@ func (p *prober) finish(h *harness) []request {
 	h.Helper()
 	p.stop.Store(true)
 	p.wg.Wait()
-	for _, err := range p.errs {
+	for i, err := range p.errs {
 		h.must(err)
+		if len(p.seen[i]) == maxSeen {
+			h.Fatal("the save outlasted the probe")
+		}
 	}
 	return slices.Concat(p.seen[0], p.seen[1])
 }
 
 // longest returns the longest wait among the requests that were under way at
 // some moment between from and to, in milliseconds.
-func longest(list []request, from, to time.Time) float64 {
+func longest(list []request, from, to time.Duration) float64 {
 	var wait time.Duration
 	for _, r := range list {
-		if r.replied.After(from) && r.sent.Before(to) {
-			wait = max(wait, r.replied.Sub(r.sent))
+		if r.replied > from && r.sent < to {
+			wait = max(wait, r.replied-r.sent)
 		}
 	}
 	return float64(wait) / float64(time.Millisecond)
@@ -80,31 +109,36 @@ func longest(list []request, from, to time.Time) float64 {
 // the rounds, and the server's own figure for the pause in microseconds.
 type waits struct {
 	idle       []float64 // in all of idleTime
-	idleWindow []float64 // in the typical cutWindow of idleTime
-	cut, save  []float64 // in the cutWindow after BGSAVE, in the whole save
+	idleWindow []float64 // in the typical part of it that is as long as the next
+	cut, save  []float64 // from BGSAVE until cutWindow after its reply, in the whole save
 	pause      []float64
 }
 
 func (w *waits) round(s *server, n int, method string) {
-	// The collector of this process would be seen as a wait of the server's.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	p := s.probe(n)
-	idle := time.Now()
-	time.Sleep(max(2*cutWindow, time.Duration(float64(idleTime)*min(1, s.h.scale))))
-	begin := time.Now()
+	now := func() time.Duration { return time.Since(p.begin) }
+	time.Sleep(idleTime / 10)
+	idle := now()
+	time.Sleep(max(10*cutWindow, time.Duration(float64(idleTime)*min(1, s.h.scale))))
+	begin := now()
 	wait := s.bgsave(method)
+	cut := now() + cutWindow
 	wait()
-	end := time.Now()
-	time.Sleep(time.Until(begin.Add(cutWindow)))
+	end := now()
+	time.Sleep(cut - end)
 	seen := p.finish(s.h)
 
 	w.idle = append(w.idle, longest(seen, idle, begin))
 	var windows []float64
-	for from := idle; from.Before(begin); from = from.Add(cutWindow) {
-		windows = append(windows, longest(seen, from, from.Add(cutWindow)))
+	for from := idle; from+cut-begin <= begin; from += cut - begin {
+		windows = append(windows, longest(seen, from, from+cut-begin))
+	}
+	if len(windows) == 0 { // the reply took longer than the whole idle time
+		windows = w.idle[len(w.idle)-1:]
 	}
 	w.idleWindow = append(w.idleWindow, median(windows))
-	w.cut = append(w.cut, longest(seen, begin, begin.Add(cutWindow)))
+	w.cut = append(w.cut, longest(seen, begin, cut))
 	w.save = append(w.save, longest(seen, begin, end))
 	pause := "latest_fork_usec" // what Redis' clients wait for
 	if len(s.methods) > 0 {

@@ -15,7 +15,7 @@
 //
 //	KVD_BENCH_SCALE   factor on keys and requests, above 0 (1)
 //	KVD_BENCH_ROUNDS  rounds of every measurement (5)
-//	KVD_BIN           the kvd to measure (built from cmd/kvd). A redis-server here
+//	KVD_BIN           absolute path of the kvd to measure (built from cmd/kvd). A redis-server here
 //	                  compares Redis with itself: every ratio must then be near 1.
 //	TMPDIR            where dumps go; its disk is part of the save and load times
 //
