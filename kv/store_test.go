@@ -576,3 +576,48 @@ func TestWatchWhileOthersWrite(t *testing.T) {
 	}
 	t.Logf("%d of 100 were dirty", dirty)
 }
+
+func TestLoader(t *testing.T) {
+	s := openStore(t, Options{Shards: 5})
+	var recs []Record
+	for i := range 5000 {
+		r := Record{DB: i % 3, Key: fmt.Appendf(nil, "k%d", i), Value: fmt.Append(nil, i*i), Idle: int64(i % 2 * 50)}
+		if i%4 == 0 {
+			r.ExpireAt = time.Now().UnixMilli() + 1_000_000
+		}
+		recs = append(recs, r)
+	}
+	l := s.NewLoader()
+	for from := 0; from < len(recs); from += 700 {
+		if i, err := l.Add(recs[from:min(from+700, len(recs))], false); err != nil || i != -1 {
+			t.Fatal(i, err)
+		}
+	}
+	tx := s.NewTx()
+	for _, r := range recs {
+		tx.LockKey(r.Key)
+		idle, _ := tx.Idle(r.DB, r.Key)
+		it, ok := tx.Get(r.DB, r.Key)
+		if !ok || string(it.Value) != string(r.Value) || it.ExpireAt != r.ExpireAt || it.Encoding != EncInt ||
+			idle < r.Idle-8 || idle > r.Idle+8 {
+			t.Fatalf("%s: %+v, idle %d", r.Key, it, idle)
+		}
+		tx.Unlock()
+	}
+	if s.Len(0)+s.Len(1)+s.Len(2) != 5000 || s.Changes() != 5000 {
+		t.Errorf("%d keys, %d changes", s.Len(0)+s.Len(1)+s.Len(2), s.Changes())
+	}
+	again := []Record{{Key: []byte("new")}, {DB: recs[100].DB, Key: recs[100].Key, Value: []byte("x")}}
+	if i, err := l.Add(again, false); i != 1 || err != ErrExists {
+		t.Errorf("a key that exists: %d %v", i, err)
+	}
+	if _, err := l.Add(again, true); err != nil {
+		t.Error(err)
+	}
+	if v, _ := s.DB(recs[100].DB).Get(recs[100].Key); string(v) != "x" {
+		t.Errorf("after replacing: %q", v)
+	}
+	if i, err := l.Add([]Record{{Key: []byte("big"), Value: make([]byte, MaxString+1)}}, true); i != 0 || err != ErrTooLong {
+		t.Errorf("too long: %d %v", i, err)
+	}
+}

@@ -77,7 +77,7 @@ var (
 	ErrNoMemory  = errors.New("kv: the reserved address range or the memory is used up")
 	ErrTooLong   = errors.New("kv: key or value longer than 512 MiB")
 	ErrNoDB      = errors.New("kv: database index is out of range")
-	ErrCancelled = errors.New("kv: the snapshot was cancelled")
+	ErrExists    = errors.New("kv: the key exists")
 
 	errLens = errors.New("kv: the published number of keys is not that of the table")
 )

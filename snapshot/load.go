@@ -90,8 +90,8 @@ func Load(ctx context.Context, store *kv.Store, path string, o LoadOptions) (Loa
 const (
 	inserters  = 2
 	batches    = 3 * inserters
-	batchKeys  = 512
-	batchBytes = 256 << 10
+	batchKeys  = 4096
+	batchBytes = 1 << 20
 	// bigValue is the length in bytes from which a value is inserted without
 	// being copied into a batch.
 	bigValue = 64 << 10
@@ -103,21 +103,9 @@ const (
 
 // batch is a number of keys on their way from the reader to an inserter.
 type batch struct {
-	data []byte
-	keys []record
-}
-
-// record is one key of a batch: key and value stand in its data from start on.
-type record struct {
-	start, key, value int // key and value are lengths
-	recordInfo
-}
-
-type recordInfo struct {
-	db     int
-	expire int64 // Unix milliseconds, 0 if none
-	idle   int64 // seconds, -1 if unknown
-	end    int64 // offset in the file behind the record
+	data []byte // keys and values; its capacity is never exceeded
+	recs []kv.Record
+	ends []int64 // by record: offset in the file behind it
 }
 
 // loader: one goroutine reads and checks the file, others insert.
@@ -133,7 +121,7 @@ type loader struct {
 	mu          sync.Mutex
 	err         error // of an inserter
 
-	tx  *kv.Tx // the reader's own, for big values
+	big *kv.Loader // the reader's own, for big values
 	res LoadResult
 }
 
@@ -143,9 +131,9 @@ func (l *loader) run(ctx context.Context) error {
 		wg.Go(l.insertBatches)
 	}
 	for range batches {
-		l.empty <- &batch{data: make([]byte, 0, batchBytes+bigValue), keys: make([]record, 0, batchKeys)}
+		l.empty <- &batch{data: make([]byte, 0, batchBytes+bigValue), recs: make([]kv.Record, 0, batchKeys), ends: make([]int64, 0, batchKeys)}
 	}
-	l.tx = l.store.NewTx()
+	l.big = l.store.NewLoader()
 	err := l.read(ctx)
 	close(l.full)
 	wg.Wait()
@@ -192,7 +180,7 @@ func (l *loader) read(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(b.keys) == batchKeys || len(b.data) >= batchBytes {
+		if len(b.recs) == batchKeys || len(b.data) >= batchBytes {
 			l.full <- b
 			b = <-l.empty
 			if l.failed.Load() {
@@ -240,51 +228,44 @@ func (l *loader) other(ev *rdb.Event) error {
 // add puts a key into the batch, or a big one into the store.
 func (l *loader) add(b *batch, ev *rdb.Event) error {
 	l.res.Keys++
-	info := recordInfo{db: ev.DB, expire: ev.ExpireAtMs, idle: -1, end: l.dec.Offset()}
+	rec := kv.Record{DB: ev.DB, Key: ev.Key, Value: ev.Value, ExpireAt: ev.ExpireAtMs}
 	if ev.HasIdle {
-		info.idle = int64(min(ev.Idle, 1<<31))
+		rec.Idle = int64(min(ev.Idle, 1<<31))
 	}
+	end := l.dec.Offset()
 	if len(ev.Key)+len(ev.Value) >= bigValue {
-		return l.insert(l.tx, ev.Key, ev.Value, &info)
+		return l.insert(l.big, []kv.Record{rec}, []int64{end})
 	}
-	b.keys = append(b.keys, record{start: len(b.data), key: len(ev.Key), value: len(ev.Value), recordInfo: info})
+	at := len(b.data)
 	b.data = append(append(b.data, ev.Key...), ev.Value...)
+	rec.Key, rec.Value = b.data[at:at+len(ev.Key)], b.data[at+len(ev.Key):]
+	b.recs, b.ends = append(b.recs, rec), append(b.ends, end)
 	return nil
 }
 
 func (l *loader) insertBatches() {
-	tx := l.store.NewTx()
+	into := l.store.NewLoader()
 	for b := range l.full {
-		for i := range b.keys {
-			if l.failed.Load() {
-				break
-			}
-			r := &b.keys[i]
-			key := b.data[r.start : r.start+r.key]
-			if err := l.insert(tx, key, b.data[r.start+r.key:][:r.value], &r.recordInfo); err != nil {
+		if !l.failed.Load() {
+			if err := l.insert(into, b.recs, b.ends); err != nil {
 				l.fail(err)
 			}
 		}
-		b.keys, b.data = b.keys[:0], b.data[:0]
+		b.recs, b.ends, b.data = b.recs[:0], b.ends[:0], b.data[:0]
 		l.empty <- b
 	}
 }
 
-// insert puts one key into the store.
-func (l *loader) insert(tx *kv.Tx, key, value []byte, r *recordInfo) error {
-	tx.LockKey(key)
-	defer tx.Unlock()
-	if !l.o.Replace && tx.Exists(r.db, key) {
-		return &DuplicateError{DB: r.db, Key: append([]byte{}, key...), Offset: r.end}
+// insert puts records into the store.
+func (l *loader) insert(into *kv.Loader, recs []kv.Record, ends []int64) error {
+	i, err := into.Add(recs, l.o.Replace)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kv.ErrExists):
+		return &DuplicateError{DB: recs[i].DB, Key: append([]byte{}, recs[i].Key...), Offset: ends[i]}
 	}
-	err := tx.SetString(r.db, key, value, kv.EncodingOf(value), r.expire)
-	if err != nil {
-		return fmt.Errorf("key %.200q of type string, before byte %d: %w", key, r.end, err)
-	}
-	if r.idle >= 0 {
-		tx.SetIdle(r.db, key, r.idle)
-	}
-	return nil
+	return fmt.Errorf("key %.200q of type string, before byte %d: %w", recs[i].Key, ends[i], err)
 }
 
 // LoadIfExists is Load for the start of a server: a file that is not there is no
