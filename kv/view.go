@@ -171,7 +171,7 @@ func (v *View) take() error {
 		v.cutting = true
 		for i := range s.shards {
 			sh := &s.shards[i]
-			sh.guard.Mode, sh.guard.CopiedBytes, sh.cutID = mode, 0, v.id
+			sh.guard.Mode, sh.cutID = mode, v.id
 		}
 	}
 	return nil

@@ -113,11 +113,11 @@ func (a *Arena) mapRange(n uint64) ([]byte, error) {
 	return m, err
 }
 
-func reserveArena(size uint64) (a *Arena, err error) {
-	a = &Arena{size: size}
+func reserveArena(size uint64) (_ *Arena, err error) {
+	a := &Arena{size: size}
 	defer func() {
 		if err != nil {
-			a.unmap()
+			_ = a.unmap()
 		}
 	}()
 	data, err := a.mapRange(size + ChunkSize)

@@ -179,6 +179,21 @@ func TestReserveUsedUp(t *testing.T) {
 	}
 }
 
+// TestReserveShrinks asks for more than an address space holds.
+func TestReserveShrinks(t *testing.T) {
+	a, err := New(1 << 48)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if r := a.Reserved(); r < minReserve || r >= 1<<48 {
+		t.Errorf("reserved %d bytes", r)
+	}
+	if _, err := a.NewHeap(Data).Alloc(80); err != nil {
+		t.Error(err)
+	}
+}
+
 func BenchmarkAllocFree(b *testing.B) {
 	a := newArena(b)
 	h := a.NewHeap(Data)

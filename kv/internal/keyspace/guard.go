@@ -22,7 +22,6 @@ type Guard struct {
 	dropped []*arena.Heap // whole heaps, of flushed tables
 
 	DeferredBytes int64 // waiting for the cut to pass
-	CopiedBytes   int64 // segments and directories copied on write, since the cut
 }
 
 // deferredBlock holds references that wait to be freed; a list of blocks rather

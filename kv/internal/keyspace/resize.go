@@ -82,7 +82,6 @@ func (t *Table) writable(pos uint64, s seg) (seg, error) {
 		t.index.Free(ref)
 		return s, err
 	}
-	t.guard.CopiedBytes += int64(size)
 	t.retire(t.index, s.ref)
 	return c, nil
 }
@@ -98,7 +97,6 @@ func (t *Table) writableDir() ([]uint64, error) {
 		return nil, err
 	}
 	copy(t.a.Bytes(ref, size), t.a.Bytes(t.dir, size))
-	t.guard.CopiedBytes += int64(size)
 	t.retire(t.index, t.dir)
 	t.dir = ref
 	return t.dirWords(), nil
