@@ -61,7 +61,7 @@ func binary(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(built.dir, "kvd")
-		cmd := exec.Command("go", "build", "-o", built.path, ".")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", built.path, ".")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("go build: %w\n%s", err, out)
