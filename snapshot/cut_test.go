@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kvd/kv"
+	"kvd/snapshot/internal/fork"
 )
 
 // The load of this test. Keys a:w:i and b:w:i of database 0 (in different
@@ -35,6 +36,7 @@ func startHammer(s *kv.Store, writers int) *hammer {
 		h.wg.Go(func() { h.write(w) })
 	}
 	h.wg.Go(h.flush)
+	h.wg.Go(h.grow)
 	h.wg.Go(func() {
 		for !h.quit.Load() {
 			runtime.GC()
@@ -98,6 +100,34 @@ func (h *hammer) flush() {
 	}
 }
 
+// grow adds keys to database 2, so that segments grow and split, and begins anew
+// when they are many.
+func (h *hammer) grow() {
+	seq, changes, tx := []byte("seq:grow"), int64(0), h.s.NewTx()
+	for n := 1; !h.quit.Load(); n++ {
+		if n%30_000 == 0 {
+			tx.LockAll()
+			changes += tx.FlushDB(2) + 1
+			err := tx.SetString(1, seq, strconv.AppendInt(nil, changes, 10), kv.EncInt, 0)
+			tx.Unlock()
+			if err != nil {
+				panic(err)
+			}
+			continue
+		}
+		key := strconv.AppendInt([]byte("grow:"), int64(n), 10)
+		if err := h.s.Update([][]byte{key, seq}, func(tx *kv.Tx) error {
+			changes += 2
+			if err := tx.SetString(2, key, key, kv.EncEmbstr, 0); err != nil {
+				return err
+			}
+			return tx.SetString(1, seq, strconv.AppendInt(nil, changes, 10), kv.EncInt, 0)
+		}); err != nil {
+			panic(err)
+		}
+	}
+}
+
 // verify checks all that must hold in a dump of the cut at which the store had
 // seen this many changes, by the latest at the time (Unix ms) when.
 func verify(t *testing.T, path string, changes, when int64) (pairs int) {
@@ -111,6 +141,12 @@ func verify(t *testing.T, path string, changes, when int64) (pairs int) {
 				t.Fatal(err)
 			}
 			sum += n
+			continue
+		}
+		if p.db == 2 {
+			if p.key != it.value {
+				t.Fatalf("%s has %+v", p.key, it)
+			}
 			continue
 		}
 		other := "b" + p.key[1:]
@@ -156,6 +192,43 @@ func TestCutIsExact(t *testing.T) {
 				t.Error("no pairs in any dump")
 			}
 			t.Logf("%d saves, %d pairs", saves, pairs)
+		})
+	}
+}
+
+// Many saves in a row under load and permanent garbage collection: none hangs,
+// none fails. With KVD_LONG=1 they are 2,000 of each engine.
+func TestManySaves(t *testing.T) {
+	saves := 10
+	if os.Getenv("KVD_LONG") == "1" {
+		saves = 2000
+	}
+	for _, engine := range background() {
+		t.Run(engine.String(), func(t *testing.T) {
+			s := openStore(t, kv.Options{})
+			h := startHammer(s, 2)
+			defer h.stop()
+			h.wg.Go(func() {
+				for !h.quit.Load() {
+					runtime.GC()
+				}
+			})
+			forker := fork.New()
+			defer forker.Close()
+			path := filepath.Join(t.TempDir(), "dump.rdb")
+			for i := range saves {
+				sv, err := begin(s, path, Options{Engine: engine, NoIncrementalFsync: true}, forker)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := sv.finish(context.Background())
+				if err != nil {
+					t.Fatalf("save %d: %v", i, err)
+				}
+				if i%10 == 0 {
+					verify(t, path, res.Changes, time.Now().UnixMilli())
+				}
+			}
 		})
 	}
 }

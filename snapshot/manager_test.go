@@ -359,7 +359,7 @@ func TestManagerFaults(t *testing.T) {
 	}
 	if !fork.RaceEnabled {
 		r := newRig(t, s, Fork)
-		r.change(func(s *Settings) { s.ChildTimeout = 100 * time.Millisecond })
+		r.change(func(s *Settings) { s.ChildTimeout = 600 * time.Millisecond })
 		for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 			r.start("")
 			if err := syscall.Kill(r.Info().ChildPID, sig); err != nil {

@@ -50,12 +50,11 @@ type ManagerOptions struct {
 
 // Errors of a Manager.
 var (
-	ErrInProgress = errors.New("Background save already in progress")
+	ErrInProgress = errors.New("another save is in progress")
 	ErrNoSave     = errors.New("no background save is in progress or scheduled")
-	ErrBusy       = errors.New("Another snapshot is active: can't BGSAVE right now. " +
-		"Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
-	ErrCancelled = errors.New("the save was cancelled")
-	ErrClosed    = errors.New("the saver is closed")
+	ErrBusy       = errors.New("another snapshot of the store is live")
+	ErrCancelled  = errors.New("the save was cancelled")
+	ErrClosed     = errors.New("the saver is closed")
 )
 
 // What Start answers, in Redis' words.

@@ -95,6 +95,16 @@ func saverError(err error) error {
 		return command.ErrSaveInProgress
 	case errors.Is(err, snapshot.ErrNoSave):
 		return command.ErrNoSave
+	case errors.Is(err, snapshot.ErrBusy):
+		return errSnapshotLive
 	}
 	return err
 }
+
+// redisError is an error in Redis' words, which begin with a capital.
+type redisError string
+
+func (e redisError) Error() string { return string(e) }
+
+const errSnapshotLive = redisError("Another snapshot is active: can't BGSAVE right now. " +
+	"Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
