@@ -49,7 +49,11 @@ func TestKilledServer(t *testing.T) {
 		now := c.do("DEBUG", "DIGEST")
 		c.want("Background saving started", "BGSAVE", bgsaveWord[kind])
 		time.Sleep(time.Duration(rnd.Int64N(int64(took)*3/2 + 1)))
+		orphans := children(k.pid())
 		k.kill()
+		for _, pid := range orphans {
+			within(t, 2*time.Second, "the end of the child", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
+		}
 		k = startIn(t, dir)
 		c = k.dial()
 		switch got := c.do("DEBUG", "DIGEST"); got {
