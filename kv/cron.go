@@ -31,7 +31,7 @@ func (s *Store) cron() {
 		}
 		s.coarse.Store(s.clock() / 1000)
 		s.tidy()
-		if s.expiring.Load() {
+		if s.expiring.Load() && !s.holding.Load() {
 			s.sweep()
 		}
 		if round%10 == 0 {

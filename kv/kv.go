@@ -55,6 +55,7 @@ type Store struct {
 	coarse atomic.Int64 // Unix seconds, for access clocks; set by the cron
 
 	expiring     atomic.Bool // the active sweep is on
+	holding      atomic.Bool // expired keys are not deleted at all
 	expired      atomic.Int64
 	stalePercent atomic.Int64   // expired keys among those with an expiry, in 1/100 %
 	avgTTL       []atomic.Int64 // by database, milliseconds
@@ -184,6 +185,10 @@ func (s *Store) ResetStats() { s.expired.Store(0) }
 
 // SetActiveExpire turns the background search for expired keys on or off.
 func (s *Store) SetActiveExpire(on bool) { s.expiring.Store(on) }
+
+// HoldExpiry makes the store keep expired keys, which nobody sees all the same,
+// until it is called with false: CLIENT PAUSE promises that nothing changes.
+func (s *Store) HoldExpiry(on bool) { s.holding.Store(on) }
 
 // ActiveExpire tells whether the background search for expired keys is on.
 func (s *Store) ActiveExpire() bool { return s.expiring.Load() }

@@ -423,6 +423,33 @@ func TestReadersLeaveExpiredKeysToTheCut(t *testing.T) {
 	}
 }
 
+func TestHoldExpiry(t *testing.T) {
+	now := atomic.Int64{}
+	now.Store(1_000_000)
+	s := openStore(t, Options{Clock: now.Load})
+	set(t, s, 0, "k", "v", 1_000_500)
+	s.HoldExpiry(true)
+	now.Add(1000)
+	if _, ok := s.DB(0).Get([]byte("k")); ok {
+		t.Error("an expired key was returned")
+	}
+	time.Sleep(3 * cronInterval)
+	if s.Len(0) != 1 {
+		t.Error("a key was deleted while expiry was held")
+	}
+	set(t, s, 0, "k", "w", NoExpiry)
+	if v, _ := s.DB(0).Get([]byte("k")); s.Len(0) != 1 || string(v) != "w" {
+		t.Errorf("%d keys, %q", s.Len(0), v)
+	}
+	set(t, s, 0, "k", "v", now.Load()+1)
+	now.Add(1000)
+	s.HoldExpiry(false)
+	s.DB(0).Get([]byte("k"))
+	if s.Len(0) != 0 {
+		t.Error("an expired key is still there")
+	}
+}
+
 func TestWatch(t *testing.T) {
 	now := atomic.Int64{}
 	now.Store(1_000_000)

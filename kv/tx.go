@@ -107,7 +107,8 @@ func (tx *Tx) seconds() uint32 { return uint32(tx.s.coarse.Load()) }
 func (tx *Tx) shard(h uint64) *shard { return &tx.s.shards[tx.s.hasher.Shard(h)] }
 
 // find looks a live key up. An expired one is deleted on the way, unless a cut
-// is live: a reader changes nothing that a cut can reach.
+// is live (a reader changes nothing that a cut can reach) or expiry is held:
+// then p says where it is, though ok is false.
 func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.Pos, ok bool) {
 	h = tx.hashOf(key)
 	sh := tx.shard(h)
@@ -119,9 +120,10 @@ func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.
 		return t, h, p, false
 	}
 	if at := t.ExpireAt(p); at != 0 && at <= tx.Now() {
-		if sh.guard.Mode == keyspace.None {
+		if sh.guard.Mode == keyspace.None && !tx.s.holding.Load() {
 			f := sh.before(t)
 			if t.Remove(h, p) == nil {
+				p = keyspace.Pos{}
 				tx.s.expired.Add(1)
 				tx.s.after(sh, db, t, f)
 				sh.touchWatchers(db, key, false)
@@ -230,20 +232,16 @@ func (tx *Tx) SetString(db int, key, val []byte, enc Encoding, expireAt int64) e
 		}
 	}
 	f := sh.before(t)
-	if err := tx.put(sh, t, h, key, p, ok, &v); err != nil {
+	if err := tx.put(t, h, key, p, &v); err != nil {
 		return err
 	}
 	tx.changed(sh, db, t, f, key)
 	return nil
 }
 
-// put inserts or replaces. A key that has expired but is still there, because a
-// cut is live, is replaced too.
-func (tx *Tx) put(sh *shard, t *keyspace.Table, h uint64, key []byte, p keyspace.Pos, found bool, v *keyspace.Value) error {
-	if !found && sh.guard.Mode != keyspace.None {
-		p, found = t.Lookup(h, key)
-	}
-	if found {
+// put replaces what find has found, expired or not, or inserts.
+func (tx *Tx) put(t *keyspace.Table, h uint64, key []byte, p keyspace.Pos, v *keyspace.Value) error {
+	if p.Valid() {
 		return storeError(t.Replace(h, p, v, tx.seconds()))
 	}
 	return storeError(t.Insert(h, key, v, tx.seconds()))
@@ -272,7 +270,7 @@ func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
 	kind := keyspace.Kind(uint8(TypeString), uint8(EncRaw))
 	f := sh.before(t)
 	if !ok {
-		if err := tx.put(sh, t, h, key, p, false, &keyspace.Value{Kind: kind}); err != nil {
+		if err := tx.put(t, h, key, p, &keyspace.Value{Kind: kind}); err != nil {
 			return nil, err
 		}
 		tx.s.after(sh, db, t, f)

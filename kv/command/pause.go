@@ -26,6 +26,7 @@ func (e *Engine) Pause(untilMS int64, all bool) {
 	p.untilMS.Store(max(untilMS, p.untilMS.Load(), 1)) // 0 means that nothing is paused
 	p.all.Store(all)
 	e.armPause()
+	e.Store.HoldExpiry(true)
 	e.setGate(gatePause, true)
 }
 
@@ -76,6 +77,7 @@ func (e *Engine) endPause() {
 		p.timer.Stop()
 		p.timer = nil
 	}
+	e.Store.HoldExpiry(false)
 	e.setGate(gatePause, false)
 }
 

@@ -101,6 +101,9 @@ type Pos struct {
 	entry arena.Ref
 }
 
+// Valid tells whether p is a place, which the zero Pos is not.
+func (p *Pos) Valid() bool { return p.entry != 0 }
+
 // Len returns the number of keys, expired ones that are not deleted included.
 func (t *Table) Len() int64 { return t.count }
 
