@@ -72,12 +72,12 @@ type Item struct {
 
 // Errors that the store returns.
 var (
-	ErrBusy      = errors.New("kv: another snapshot is live")
-	ErrClosed    = errors.New("kv: the store is closed")
-	ErrNoMemory  = errors.New("kv: the reserved address range or the memory is used up")
-	ErrTooLong   = errors.New("kv: key or value longer than 512 MiB")
-	ErrNoDB      = errors.New("kv: database index is out of range")
-	ErrExists    = errors.New("kv: the key exists")
+	ErrBusy     = errors.New("kv: another snapshot is live")
+	ErrClosed   = errors.New("kv: the store is closed")
+	ErrNoMemory = errors.New("kv: the reserved address range or the memory is used up")
+	ErrTooLong  = errors.New("kv: key or value longer than 512 MiB")
+	ErrNoDB     = errors.New("kv: database index is out of range")
+	ErrExists   = errors.New("kv: the key exists")
 
 	errLens = errors.New("kv: the published number of keys is not that of the table")
 )
