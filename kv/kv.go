@@ -296,7 +296,8 @@ func (s *Store) lockAll() {
 			s.shards[n].mu.Unlock()
 		}
 		busy.mu.Lock()
-		busy.mu.Unlock() //nolint:staticcheck // only to wait for it
+		//lint:ignore SA2001 it is only waited for
+		busy.mu.Unlock()
 	}
 	for i := range s.shards {
 		s.enter(&s.shards[i])

@@ -158,7 +158,7 @@ func (p *program) start(argv []string) error {
 	go func() { p.served <- p.server.Serve() }()
 	if err := p.saver.Load(context.Background()); err != nil {
 		p.pid.remove()
-		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err) //nolint:staticcheck // Redis' words
+		return errors.New("Fatal error loading the DB: " + err.Error() + ". Exiting.")
 	}
 	p.engine.SetLoading(false)
 	p.saver.Run()

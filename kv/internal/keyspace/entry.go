@@ -119,13 +119,6 @@ func keyEquals(a *arena.Arena, ref arena.Ref, key []byte) bool {
 	return string(unsafe.Slice((*byte)(unsafe.Add(p, off)), int(klen))) == string(key)
 }
 
-// entryKey returns the key of the entry at ref, borrowed.
-func entryKey(a *arena.Arena, ref arena.Ref) []byte {
-	var e Entry
-	readEntry(a, ref, &e)
-	return e.Key
-}
-
 // entrySize returns the bytes of an entry, and of them those before the value.
 func entrySize(klen, vlen int, expires bool) (size, head int) {
 	head = 1 + uvarintLen(uint64(klen)) + uvarintLen(uint64(vlen)) + klen
