@@ -135,8 +135,9 @@ func (m *Manager) Reload(noSave, noFlush bool) error {
 	res, saveErr := m.saveAndEmpty(r, &settings, noSave, noFlush)
 	if err = saveErr; err == nil {
 		r.reload = true
-		err = m.loadFile(context.Background(), settings.path(),
-			LoadOptions{NoChecksum: settings.NoChecksum, Replace: noFlush})
+		// Replace also for the sake of a write that was on its way when clients
+		// were shut out: it must not make the load fail.
+		err = m.loadFile(context.Background(), settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, Replace: true})
 	}
 	if noSave {
 		m.release(r)
