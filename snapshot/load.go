@@ -267,13 +267,3 @@ func (l *loader) insert(into *kv.Loader, recs []kv.Record, ends []int64) error {
 	}
 	return fmt.Errorf("key %.200q of type string, before byte %d: %w", recs[i].Key, ends[i], err)
 }
-
-// LoadIfExists is Load for the start of a server: a file that is not there is no
-// error, and found is false then.
-func LoadIfExists(ctx context.Context, store *kv.Store, path string, o LoadOptions) (res LoadResult, found bool, err error) {
-	res, err = Load(ctx, store, path, o)
-	if errors.Is(err, os.ErrNotExist) {
-		return res, false, nil
-	}
-	return res, true, err
-}
