@@ -59,6 +59,7 @@ type Client struct {
 	resp        uint8 // 2 or 3
 	state       clientState
 	queue       multiQueue
+	errand      *errand                    // what the postponed command waits for
 	watcher     atomic.Pointer[kv.Watcher] // nil until the first WATCH
 
 	// Copies for other loops; stored only when they change.

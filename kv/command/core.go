@@ -62,8 +62,8 @@ type Outcome uint8
 const (
 	// Done: the command has run, or was refused; its reply is in Client.Out.
 	Done Outcome = iota
-	// Postponed: the command must wait (CLIENT PAUSE) and was not run. The
-	// loop keeps its bytes unconsumed, reads no more from the client and
+	// Postponed: the command must wait (CLIENT PAUSE, or a save that is being
+	// started) and was not run, or not to its end. The loop keeps its bytes unconsumed, reads no more from the client and
 	// calls Do again with the same arguments after Clients.Wake.
 	Postponed
 	// Close: write what is in Client.Out, then close the connection.
@@ -83,6 +83,8 @@ type Ctx struct {
 	Scratch []byte   // reused between commands
 
 	InExec bool // running inside EXEC: all locks are held already
+
+	waiting bool // the command has left work to a goroutine, see await
 
 	clock int64    // engine time, ns: when the last command ended or the round began
 	local counters // since the last EndRound

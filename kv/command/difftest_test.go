@@ -144,6 +144,10 @@ func doString(x *Ctx, c *Client, args ...string) string {
 	}
 	x.BeginRound()
 	outcome := x.Do(c, b)
+	for outcome == Postponed && c.errand != nil { // the server waits for Wake
+		time.Sleep(50 * time.Microsecond)
+		outcome = x.Do(c, b)
+	}
 	x.EndRound()
 	if outcome == Postponed {
 		return "postponed"
@@ -237,6 +241,7 @@ type fakeWorld struct {
 	started []string
 	calls   []string
 	saveErr error
+	hold    chan struct{} // if set, Start and BeforeFlushAll wait for it
 }
 
 // newWorld returns an engine with an empty store, DEBUG allowed.
@@ -282,11 +287,19 @@ func (w *fakeWorld) Wake()          { w.wakes.Add(1) }
 
 func (w *fakeWorld) Save() error { w.calls = append(w.calls, "save"); return w.saveErr }
 func (w *fakeWorld) Start(kind string, schedule bool) (string, error) {
+	if w.hold != nil {
+		<-w.hold
+	}
 	w.started = append(w.started, fmt.Sprint(kind, ",", schedule))
 	return "Background saving started", w.saveErr
 }
-func (w *fakeWorld) Cancel() error       { w.calls = append(w.calls, "cancel"); return w.saveErr }
-func (w *fakeWorld) BeforeFlushAll()     { w.calls = append(w.calls, "before") }
+func (w *fakeWorld) Cancel() error { w.calls = append(w.calls, "cancel"); return w.saveErr }
+func (w *fakeWorld) BeforeFlushAll() {
+	if w.hold != nil {
+		<-w.hold
+	}
+	w.calls = append(w.calls, "before")
+}
 func (w *fakeWorld) AfterFlushAll()      { w.calls = append(w.calls, "after") }
 func (w *fakeWorld) WriteDenied() string { return w.denied }
 func (w *fakeWorld) Info() SaveInfo      { return w.info }

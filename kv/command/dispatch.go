@@ -16,10 +16,20 @@ func (x *Ctx) Do(c *Client, args [][]byte) Outcome {
 	}
 	x.setLast(s)
 	x.run(s)
+	if x.waiting {
+		return x.postponed()
+	}
 	if c.state&stCloseAfter != 0 {
 		return Close
 	}
 	return Done
+}
+
+// postponed ends a call of Do whose command waits for an errand.
+func (x *Ctx) postponed() Outcome {
+	x.waiting = false
+	x.setPostponed(x.Client, true)
+	return Postponed
 }
 
 // free tells whether a guarded command needs no closer look.
@@ -51,6 +61,12 @@ func (x *Ctx) doChecked(s *Spec) Outcome {
 			x.enqueue(s)
 		} else {
 			x.run(s)
+			if x.waiting {
+				if c.state&stReplySkip != 0 { // for the command as a whole, later
+					c.state = c.state&^stReplySkip | stSkipNext
+				}
+				return x.postponed()
+			}
 		}
 	}
 	if c.state&(stReplyOff|stReplySkip) != 0 {
@@ -157,7 +173,9 @@ func (x *Ctx) run(s *Spec) {
 		x.runLocked(s)
 	}
 	end := x.now()
-	x.record(s, end-x.clock, x.local.errs != errs)
+	if !x.waiting {
+		x.record(s, end-x.clock, x.local.errs != errs)
+	}
 	x.clock = end
 }
 
@@ -165,6 +183,9 @@ func (x *Ctx) run(s *Spec) {
 func (x *Ctx) runLocked(s *Spec) {
 	if s.Before != nil {
 		s.Before(x)
+		if x.waiting {
+			return
+		}
 	}
 	if x.lockFor(s) {
 		s.Handler(x)

@@ -178,7 +178,9 @@ func cmdExec(x *Ctx) {
 	}
 	cmds := c.queue.cmds
 	args, spec := x.Args, x.Spec
+	x.InExec = true // what is awaited outside EXEC is waited for here
 	x.eachQueued(cmds, func(s *Spec) func(*Ctx) { return s.Before })
+	x.InExec = false
 	locked := x.lockQueued(cmds)
 	if w := c.watching(); w != nil && x.Tx.WatchBroken(w) {
 		x.Tx.Unlock()

@@ -46,7 +46,12 @@ func cmdFlushAll(x *Ctx) {
 
 func beforeFlushAll(x *Ctx) {
 	if flushArgsOK(x.Args) {
-		x.Saver.BeforeFlushAll()
+		saver := x.Saver
+		if x.InExec || x.Client.errand == nil && !saver.Info().BgsaveInProgress {
+			saver.BeforeFlushAll()
+			return
+		}
+		x.await(func() (string, error) { saver.BeforeFlushAll(); return "", nil })
 	}
 }
 
@@ -120,12 +125,20 @@ func cmdBgsave(x *Ctx) {
 		x.scheduleSave(kind)
 		return
 	}
-	status, err := x.Saver.Start(kind, schedule)
-	if err != nil {
+	saver := x.Saver
+	x.replyLater(func() (string, error) { return saver.Start(kind, schedule) })
+}
+
+// replyLater replies what fn, which may wait for the disk, returns for a save.
+func (x *Ctx) replyLater(fn func() (status string, err error)) {
+	status, done, err := x.await(fn)
+	switch {
+	case !done:
+	case err != nil:
 		x.saveErr(err)
-		return
+	default:
+		x.Simple(status)
 	}
-	x.Simple(status)
 }
 
 // scheduleSave is BGSAVE inside a transaction: a cut cannot be made while the
@@ -149,11 +162,8 @@ func (x *Ctx) cancelSave() {
 		x.Errf(errNotInTransactions, "BGSAVE CANCEL")
 		return
 	}
-	if err := x.Saver.Cancel(); err != nil {
-		x.saveErr(err)
-		return
-	}
-	x.Simple("Background saving cancelled")
+	saver := x.Saver
+	x.replyLater(func() (string, error) { return "Background saving cancelled", saver.Cancel() })
 }
 
 func cmdShutdown(x *Ctx) {
