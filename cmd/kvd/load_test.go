@@ -105,7 +105,9 @@ func checkPairs(t *testing.T, c *conn, n int64, what string) {
 // The cut is exact under load, for every engine.
 func TestCutIsExact(t *testing.T) {
 	t.Parallel()
-	k := start(t)
+	// Several loops: with a single one nothing else would run beside the command
+	// that takes the cut.
+	k := start(t, "--io-threads", "2")
 	c := k.dial()
 	c.want("OK", "DEBUG", "POPULATE", "50000", "ballast", "100")
 	var next atomic.Int64
@@ -151,7 +153,7 @@ func TestCutIsExact(t *testing.T) {
 func TestManySaves(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"fork", "thread"} {
-		k := launch(t, shortDir(t), []string{"GOGC=1"}, "--save-child-timeout", "20")
+		k := launch(t, shortDir(t), []string{"GOGC=1"}, "--save-child-timeout", "20", "--io-threads", "2")
 		k.waitReady()
 		c := k.dial()
 		c.want("OK", "DEBUG", "POPULATE", "2000", "k", "100")
