@@ -1,6 +1,6 @@
 module kvd
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/gomodule/redigo v1.9.3
