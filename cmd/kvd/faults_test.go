@@ -69,7 +69,7 @@ func TestKilledServer(t *testing.T) {
 	t.Logf("%d times the previous dump, %d times the new one; a save takes %v", kept, replaced, took)
 	time.Sleep(50 * time.Millisecond)
 	k.kill()
-	k = startIn(t, dir)
+	startIn(t, dir)
 	if left, _ := filepath.Glob(filepath.Join(dir, "temp*")); len(left) > 0 {
 		t.Errorf("temporary files of killed servers are still there: %v", left)
 	}

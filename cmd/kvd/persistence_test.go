@@ -1,0 +1,150 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Observations of the directives of persistence; see directives_test.go.
+
+func seeDir(t *testing.T) {
+	dir := shortDir(t)
+	k := start(t, "--dir", dir)
+	c := k.dial()
+	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", k.pid())); cwd != dir {
+		t.Errorf("it works in %s", cwd)
+	}
+	c.want("OK", "SAVE")
+	if _, err := os.Stat(filepath.Join(dir, "dump.rdb")); err != nil {
+		t.Error(err)
+	}
+}
+
+func seeDBFilename(t *testing.T) {
+	k := start(t, "--dbfilename", "mine.rdb")
+	c := k.dial()
+	c.want("OK", "SET", "a", "b")
+	c.want("OK", "SAVE")
+	c.want("OK", "CONFIG", "SET", "dbfilename", "other.rdb")
+	c.save("fork")
+	for _, name := range []string{"mine.rdb", "other.rdb"} {
+		if _, err := os.Stat(filepath.Join(k.dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	k.kill()
+	k.again().dial().want("1", "DBSIZE")
+}
+
+// breakSaves makes saves fail, and returns what makes them work again.
+func breakSaves(c *conn, k *proc) (mend func()) {
+	c.t.Helper()
+	name := filepath.Join(k.dir, "blocked")
+	if err := os.Mkdir(name, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	c.want("OK", "CONFIG", "SET", "dbfilename", "blocked")
+	return func() {
+		c.t.Helper()
+		c.want("OK", "CONFIG", "SET", "dbfilename", "dump.rdb")
+		_ = os.Remove(name)
+	}
+}
+
+func seeStopWrites(t *testing.T) {
+	k := start(t, "--save", "900 1000000")
+	c := k.dial()
+	mend := breakSaves(c, k)
+	c.do("BGSAVE")
+	if s := c.waitSaved(); s != "err" {
+		t.Fatalf("status %s", s)
+	}
+	c.wantMatch("^-MISCONF ", "SET", "a", "b")
+	c.want("(nil)", "GET", "a")
+	c.want("OK", "CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+	c.want("OK", "SET", "a", "b")
+	c.want("OK", "CONFIG", "SET", "stop-writes-on-bgsave-error", "yes")
+	c.wantMatch("^-MISCONF ", "SET", "a", "b")
+	mend()
+	c.save("fork")
+	c.want("OK", "SET", "a", "c")
+}
+
+func fileSize(t testing.TB, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+func seeCompression(t *testing.T) {
+	k := start(t)
+	c := k.dial()
+	c.want("OK", "SET", "a", strings.Repeat("compress", 10_000))
+	path := filepath.Join(k.dir, "dump.rdb")
+	for _, kind := range engines {
+		c.want("OK", "CONFIG", "SET", "rdbcompression", "yes")
+		c.save(kind)
+		small := fileSize(t, path)
+		c.want("OK", "CONFIG", "SET", "rdbcompression", "no")
+		c.save(kind)
+		if large := fileSize(t, path); small > 5000 || large < 80_000 {
+			t.Errorf("%s: %d bytes compressed, %d not", kind, small, large)
+		}
+	}
+}
+
+func seeChecksum(t *testing.T) {
+	for value, want := range map[string]bool{"yes": false, "no": true} {
+		for _, kind := range engines {
+			k := start(t, "--rdbchecksum", value)
+			c := k.dial()
+			c.want("OK", "SET", "a", "b")
+			c.save(kind)
+			b, err := os.ReadFile(filepath.Join(k.dir, "dump.rdb"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bytes.HasSuffix(b, make([]byte, 8)); got != want {
+				t.Errorf("rdbchecksum %s, %s: zero checksum %v", value, kind, got)
+			}
+			k.kill()
+		}
+	}
+}
+
+func seeDefaultMethod(t *testing.T) {
+	for value, want := range map[string]string{"fork": "fork", "thread": "thread", "forkless": "thread"} {
+		k := start(t, "--bgsave-default-method", value)
+		c := k.dial()
+		c.want("Background saving started", "BGSAVE")
+		c.waitSaved()
+		if got := c.info("rdb_last_bgsave_type"); got != want {
+			t.Errorf("%s: %s", value, got)
+		}
+		k.kill()
+	}
+}
+
+func seeChildTimeout(t *testing.T) {
+	k := start(t, "--save-child-timeout", "1")
+	c := k.dial()
+	c.slowData()
+	stopChild(c, k)
+	began := time.Now()
+	if s := c.waitSaved(); s != "err" || time.Since(began) > 20*time.Second {
+		t.Errorf("%s after %v", s, time.Since(began))
+	}
+	if !strings.Contains(c.info("rdb_last_error"), "progress") {
+		t.Errorf("rdb_last_error is %q", c.info("rdb_last_error"))
+	}
+}
