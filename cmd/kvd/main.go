@@ -277,7 +277,11 @@ func (p *program) shutdown(o command.ShutdownOptions) error {
 	}
 	p.log.Warn("User requested shutdown...")
 	p.sup.stopping()
-	if err := p.saver.Stop(o.Save || !o.NoSave && len(p.cfg.SavePoints()) > 0); err != nil {
+	save := o.Save || !o.NoSave && len(p.cfg.SavePoints()) > 0
+	if p.engine.IsLoading() {
+		save = false // what is there so far must not replace the dump that it comes from
+	}
+	if err := p.saver.Stop(save); err != nil {
 		p.log.Warn("Error trying to save the DB, can't exit: " + err.Error())
 		if !o.Force {
 			p.ending.Unlock()
