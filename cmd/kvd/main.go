@@ -281,9 +281,11 @@ func (p *program) shutdown(o command.ShutdownOptions) error {
 	if p.engine.IsLoading() {
 		save = false // what is there so far must not replace the dump that it comes from
 	}
+	release := p.server.Hold()
 	if err := p.saver.Stop(save); err != nil {
 		p.log.Warn("Error trying to save the DB, can't exit: " + err.Error())
 		if !o.Force {
+			release()
 			p.ending.Unlock()
 			return err
 		}

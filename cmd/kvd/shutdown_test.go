@@ -3,11 +3,16 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A restart reads the data back, whichever way the server ended.
@@ -99,5 +104,91 @@ func TestShutdownDuringASave(t *testing.T) {
 		again := k.again()
 		again.dial().want("300000", "DBSIZE")
 		again.kill()
+	}
+}
+
+// A server that is told to end while it loads must not write what it has so far
+// over the dump.
+func TestShutdownWhileLoading(t *testing.T) {
+	t.Parallel()
+	k := start(t)
+	c := k.dial()
+	c.want("OK", "DEBUG", "POPULATE", "1500000", "k", "100")
+	c.want("OK", "SAVE")
+	k.kill()
+	dump := filepath.Join(k.dir, "dump.rdb")
+	before, err := os.Stat(dump)
+	noError(t, err)
+	for _, how := range []string{"SIGTERM", "SIGINT", "SHUTDOWN", "SHUTDOWN SAVE"} {
+		k = launch(t, k.dir, nil, "--save", "900 1")
+		within(t, 10*time.Second, "the socket", func() bool { c = k.tryDial(); return c != nil })
+		switch how {
+		case "SIGTERM":
+			err = k.cmd.Process.Signal(syscall.SIGTERM)
+		case "SIGINT":
+			err = k.cmd.Process.Signal(syscall.SIGINT)
+		default:
+			c.send(appendCommand(nil, strings.Fields(how)...))
+		}
+		noError(t, err)
+		loaded := strings.Contains(k.out.String(), readyLine)
+		if code := k.wait(); code != 0 {
+			t.Errorf("%s: exit status %d", how, code)
+		}
+		after, err := os.Stat(dump)
+		noError(t, err)
+		if !loaded && (after.Size() != before.Size() || !os.SameFile(before, after)) {
+			t.Errorf("%s: the dump was replaced while it was loading: %d bytes instead of %d", how, after.Size(), before.Size())
+		}
+		before = after
+		if left, _ := filepath.Glob(filepath.Join(k.dir, "temp*")); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", how, left)
+		}
+	}
+}
+
+// What was acknowledged is in the dump: nothing is answered between the save at
+// shutdown and the end.
+func TestShutdownKeepsWhatItAcknowledged(t *testing.T) {
+	t.Parallel()
+	for round := range scaled(5, 50) {
+		k := start(t, "--save", "900 1", "--io-threads", "3")
+		const writers = 6
+		var acked [writers]atomic.Int64
+		end := background(t, writers, func(i int, stop *atomic.Bool) error {
+			w := k.tryDial()
+			if w == nil {
+				return errors.New("cannot connect")
+			}
+			for !stop.Load() {
+				s, err := w.try("INCR", fmt.Sprint("counter", i))
+				if err != nil {
+					return nil // the server has gone
+				}
+				n, err := strconv.ParseInt(s, 10, 64)
+				if err != nil {
+					return fmt.Errorf("reply %q", s)
+				}
+				acked[i].Store(n)
+			}
+			return nil
+		})
+		time.Sleep(30 * time.Millisecond)
+		if round%2 == 0 {
+			k.signal(syscall.SIGTERM)
+		} else {
+			k.dial().send(appendCommand(nil, "SHUTDOWN"))
+			k.wait()
+		}
+		end()
+		k = k.again()
+		c := k.dial()
+		for i := range acked {
+			saved, _ := strconv.ParseInt(c.do("GET", fmt.Sprint("counter", i)), 10, 64)
+			if want := acked[i].Load(); saved < want {
+				t.Errorf("round %d: %d was acknowledged, %d was saved", round, want, saved)
+			}
+		}
+		k.kill()
 	}
 }

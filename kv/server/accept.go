@@ -150,7 +150,7 @@ func (s *Server) connected(l *loop, ln listener, fd int, peer unix.Sockaddr) {
 	if c.loop == l {
 		l.adopt(c)
 	} else {
-		c.loop.post(message{msgAdopt, c})
+		c.loop.post(message{what: msgAdopt, c: c})
 	}
 }
 

@@ -67,12 +67,14 @@ type loop struct {
 type message struct {
 	what uint8
 	c    *conn
+	hold *hold
 }
 
 const (
 	msgAdopt uint8 = iota // watch a new connection
 	msgKill               // close one
 	msgWake               // retry postponed commands
+	msgHold               // wait for the end of the hold
 	msgStop               // close everything and end
 )
 
@@ -232,6 +234,8 @@ func (l *loop) readMail() {
 			}
 		case msgWake:
 			l.retryPaused()
+		case msgHold:
+			stop = l.park(m.hold) || stop
 		case msgStop:
 			stop = true
 		}

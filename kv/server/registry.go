@@ -76,7 +76,7 @@ func (s *Server) Kill(cl *command.Client) {
 	}
 	s.clients.remove(c)
 	if !c.killed.Swap(true) {
-		c.loop.post(message{msgKill, c})
+		c.loop.post(message{what: msgKill, c: c})
 	}
 }
 

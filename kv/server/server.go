@@ -73,6 +73,7 @@ type Server struct {
 	tcp       tcpOptions // of the TCP ones among them
 	gen       uint32     // of the listeners
 	muted     bool       // accepting is suspended: no descriptors were left
+	held      *hold      // the loops are being held
 	state     uint8
 }
 
@@ -231,6 +232,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	was := s.state
 	s.state = isClosed
+	s.endHold()
 	if was == isServing || was == isListening {
 		s.dropListeners(s.listeners)
 		for _, ln := range s.listeners {
