@@ -217,6 +217,9 @@ func (t *Table) retireEntry(ref arena.Ref) {
 // Clear empties the table at once, in time proportional to its memory's runs,
 // not to its keys.
 func (t *Table) Clear() {
+	if t.dir == 0 {
+		return // it has no memory; a cut need not keep its heaps
+	}
 	if t.guard.Mode != None || t.guard.Pending() {
 		t.guard.DropLater(t.entries)
 		t.guard.DropLater(t.index)

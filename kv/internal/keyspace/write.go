@@ -60,8 +60,8 @@ func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error
 	for {
 		s := t.segmentFor(pos)
 		if int(s.count) < limit(int(s.homes)) {
-			s, err := t.writable(pos, s)
-			if err != nil {
+			var err error
+			if s, err = t.writable(pos, s); err != nil {
 				return err
 			}
 			t.freshen(s, now)
