@@ -138,7 +138,7 @@ func reserveArena(size uint64) (_ *Arena, err error) {
 	if a.pageRun, err = mapTable[uint32](a, npages); err != nil {
 		return nil, err
 	}
-	if a.runs, err = mapTable[run](a, npages/2+1); err != nil {
+	if a.runs, err = mapTable[run](a, npages+1); err != nil { // a run may be one page
 		return nil, err
 	}
 	nchunks := size / ChunkSize

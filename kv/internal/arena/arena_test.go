@@ -179,6 +179,47 @@ func TestReserveUsedUp(t *testing.T) {
 	}
 }
 
+// TestTooLargeBlockTakesNothing: a block for which the rest of the range is too
+// small leaves that rest to others.
+func TestTooLargeBlockTakesNothing(t *testing.T) {
+	a, err := New(minReserve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	h := a.NewHeap(Data)
+	for i, want := range []error{nil, ErrNoMemory, nil, nil} {
+		if _, err := h.Alloc([]int{600, 600, 300, 1}[i] << 20); err != want {
+			t.Fatalf("block %d: %v, want %v", i, err, want)
+		}
+	}
+	if err := a.Check([]*Heap{h}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRunsOfOnePage fills the range with runs of one page, the most there can be.
+func TestRunsOfOnePage(t *testing.T) {
+	a, err := New(minReserve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	a.keeper.running = true // without one: nothing is touched
+	close(a.keeper.done)
+	h := a.NewHeap(Data)
+	n := 0
+	for ; err == nil; n++ {
+		_, err = h.Alloc(PageSize)
+	}
+	if err != ErrNoMemory || n < minReserve/PageSize-pagesPerChunk {
+		t.Errorf("after %d blocks: %v", n, err)
+	}
+	if err := a.Check([]*Heap{h}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestReserveShrinks asks for more than an address space holds.
 func TestReserveShrinks(t *testing.T) {
 	a, err := New(1 << 48)

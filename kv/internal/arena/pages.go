@@ -194,12 +194,11 @@ func (a *Arena) findChunks(n int) int {
 		case chunkReady, chunkEmpty, chunkGone:
 			run++
 		case chunkNever:
-			for run < n && a.top < len(a.chunkState) {
-				a.newChunk()
-				run++
-			}
-			if run < n {
+			if n-run > len(a.chunkState)-a.top {
 				return -1
+			}
+			for ; run < n; run++ {
+				a.newChunk()
 			}
 			a.unlist(a.top-n, n)
 			return a.top - n
