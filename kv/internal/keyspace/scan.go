@@ -15,8 +15,8 @@ func (t *Table) Scan(from uint64, budget int, fn func(e *Entry)) (next uint64, d
 		s := t.segmentFor(pos)
 		tab := s.table()
 		prefix := pos &^ (uint64(1)<<(64-s.depth) - 1)
-		last := ^uint64(0)
-		for i := s.first(tab, tagOf(pos, s.depth)); i < len(tab); i++ {
+		begin, last := tagOf(pos, s.depth), ^uint64(0)
+		for i := s.first(tab, begin); i < len(tab); i++ {
 			slot := tab[i]
 			if slot == 0 {
 				continue
@@ -29,6 +29,9 @@ func (t *Table) Scan(from uint64, budget int, fn func(e *Entry)) (next uint64, d
 			}
 			budget--
 			readEntry(t.a, slotRef(slot), &e)
+			if last == begin && t.hasher.Hash(e.Key) < pos {
+				continue // visited when a segment that has since been merged told it from pos
+			}
 			fn(&e)
 		}
 		pos = prefix + uint64(1)<<(64-s.depth)
@@ -41,17 +44,35 @@ func (t *Table) Scan(from uint64, budget int, fn func(e *Entry)) (next uint64, d
 	}
 }
 
+// randomTries is how often Random guesses before it searches.
+const randomTries = 256
+
 // Random returns a random entry of a table that is not empty; rnd returns
 // random numbers. Every segment holds an equal share of the hashes and is
-// picked by it, so keys are about equally likely.
+// picked by it, so keys are about equally likely, but in a table that is
+// nearly empty and has not shrunk: there it is the first one from a random
+// place on.
 func (t *Table) Random(rnd func() uint64, e *Entry) {
-	for {
+	for range randomTries {
 		s := t.segmentFor(rnd())
 		tab := s.table()
 		if slot := tab[rnd()%uint64(len(tab))]; slot != 0 {
 			readEntry(t.a, slotRef(slot), e)
 			return
 		}
+	}
+	for pos := rnd(); ; {
+		s := t.segmentFor(pos)
+		if s.count > 0 {
+			for i, tab := s.first(s.table(), tagOf(pos, s.depth)), s.table(); i < len(tab); i++ {
+				if tab[i] != 0 {
+					readEntry(t.a, slotRef(tab[i]), e)
+					return
+				}
+			}
+		}
+		width := uint64(1) << (64 - s.depth) // 0 at depth 0: round to its beginning
+		pos = pos&^(width-1) + width
 	}
 }
 

@@ -243,49 +243,6 @@ func runModel(t *testing.T, seed int64, steps int) {
 
 // TestScanSurvivesChanges: keys present throughout are returned exactly once,
 // whatever is inserted, deleted, split and merged between the calls.
-func TestScanSurvivesChanges(t *testing.T) {
-	for seed := range int64(20) {
-		f := newFixture(t)
-		rng := rand.New(rand.NewSource(seed))
-		stay := map[string]int{}
-		for i := range 3000 {
-			k := fmt.Sprint("stay", i)
-			if f.ours(k) {
-				f.put(k, "v", 0)
-				stay[k] = 0
-			}
-		}
-		next := 0
-		for pos, done := uint64(0), false; !done; {
-			pos, done = f.tab.Scan(pos, 1+rng.Intn(40), func(e *Entry) {
-				if _, ok := stay[string(e.Key)]; ok {
-					stay[string(e.Key)]++
-				}
-			})
-			if pos&(1<<17-1) != 0 {
-				t.Fatalf("position %#x does not fit a cursor", pos)
-			}
-			for range rng.Intn(600) {
-				next++
-				if k := fmt.Sprint("come", next); f.ours(k) {
-					f.put(k, "v", 0)
-				}
-			}
-			for range rng.Intn(900) {
-				if k := fmt.Sprint("come", rng.Intn(next+1)); f.ours(k) {
-					f.del(k)
-				}
-			}
-		}
-		for k, n := range stay {
-			if n != 1 {
-				t.Fatalf("seed %d: key %q was returned %d times", seed, k, n)
-			}
-		}
-		f.check()
-	}
-}
-
 func TestExpire(t *testing.T) {
 	f := newFixture(t)
 	want := map[string]model{}
