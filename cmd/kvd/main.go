@@ -160,7 +160,8 @@ func (p *program) start(argv []string) error {
 		p.pid.remove()
 		return errors.New("Fatal error loading the DB: " + err.Error() + ". Exiting.")
 	}
-	p.engine.SetLoading(false)
+	p.engine.SetLoading(false) // not by a load that failed
+	p.saver.OnLoading(p.engine.SetLoading)
 	p.saver.Run()
 	for _, addr := range p.server.Addrs() {
 		p.log.Info("Listening on " + addr)

@@ -301,20 +301,6 @@ func TestDigestsAgreeWithRedis(t *testing.T) {
 	}
 }
 
-func TestReload(t *testing.T) {
-	t.Parallel()
-	k := start(t)
-	c := k.dial()
-	c.mixed(300)
-	digest := c.do("DEBUG", "DIGEST")
-	c.want("OK", "DEBUG", "RELOAD")
-	c.want(digest, "DEBUG", "DIGEST")
-	c.want("OK", "SET", "later", "1")
-	c.want("OK", "DEBUG", "RELOAD", "NOSAVE")
-	c.want("(nil)", "GET", "later")
-	c.want(digest, "DEBUG", "DIGEST")
-}
-
 func (c *conn) dumpKeys(path string) int {
 	c.t.Helper()
 	n, err := countKeys(c.t, path)
@@ -451,43 +437,4 @@ func TestSavePointsFire(t *testing.T) {
 	}
 	k.kill()
 	k.again().dial().want("3", "DBSIZE")
-}
-
-// While a dump is loading the server answers, and says so.
-func TestLoadingReplies(t *testing.T) {
-	t.Parallel()
-	k := start(t)
-	c := k.dial()
-	c.want("OK", "DEBUG", "POPULATE", "1500000", "k", "100")
-	c.want("OK", "SAVE")
-	k.kill()
-	k = launch(t, k.dir, nil)
-	within(t, 10*time.Second, "the socket", func() bool { _, err := os.Stat(k.sock); return err == nil })
-	var l *conn
-	within(t, 10*time.Second, "a connection", func() bool {
-		nc := (&proc{t: t, sock: k.sock}).tryDial()
-		l = nc
-		return nc != nil
-	})
-	got := l.pipeline("INFO persistence", "GET a", "PING", "INFO persistence")
-	if infoField(got[0], "loading") == "1" {
-		if got[1] != "-LOADING Redis is loading the dataset in memory" {
-			t.Errorf("GET: %q", got[1])
-		}
-		for _, f := range []string{"loading_start_time", "loading_total_bytes", "loading_loaded_bytes", "loading_loaded_perc", "loading_eta_seconds"} {
-			if v := infoField(got[0], f); strings.HasPrefix(v, "(no") {
-				t.Errorf("no %s while loading", f)
-			}
-		}
-	} else {
-		t.Log("the load was over too soon to be seen")
-	}
-	k.waitReady()
-	l.want("1500000", "DBSIZE")
-	if got := l.info("rdb_last_load_keys_loaded"); got != "1500000" {
-		t.Errorf("rdb_last_load_keys_loaded is %s", got)
-	}
-	if !strings.Contains(k.out.String(), "DB loaded") {
-		t.Error("the log says nothing about the load")
-	}
 }
