@@ -178,8 +178,8 @@ func (tx *Tx) Touch(db int, key []byte) bool {
 	return ok
 }
 
-// Idle returns the seconds since a key was last used: exact up to about two
-// minutes, within 15 % beyond.
+// Idle returns the seconds since a key was last used, within 15 %; mostly exact in
+// the first two minutes.
 func (tx *Tx) Idle(db int, key []byte) (seconds int64, ok bool) {
 	t, _, p, ok := tx.find(db, key)
 	if !ok {

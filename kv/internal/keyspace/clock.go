@@ -59,9 +59,17 @@ func encodeAge(age uint32, noise uint32) byte {
 
 func (t *Table) clockBase(s seg) []byte { return t.a.Side(s.ref, 32) }
 
-// clockNow returns the newest time that the clocks of s can hold now.
-func (t *Table) clockNow(s seg) uint32 {
-	return binary.LittleEndian.Uint32(t.clockBase(s)) + clockOld - 1
+// newestUse returns the last use that the clocks of s tell of, or their base if
+// all are older.
+func (t *Table) newestUse(s seg) uint32 {
+	clk := s.clocks(t.a)
+	newest := byte(0)
+	for i, slot := range s.table() {
+		if slot != 0 && clk[i] < clockOld {
+			newest = max(newest, clk[i])
+		}
+	}
+	return binary.LittleEndian.Uint32(t.clockBase(s)) + uint32(newest)
 }
 
 func (t *Table) initClock(s seg, now uint32) {

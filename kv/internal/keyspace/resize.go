@@ -334,7 +334,7 @@ func (t *Table) merge(pos uint64, s seg) bool {
 	if err != nil {
 		return false
 	}
-	now := max(t.clockNow(low), t.clockNow(high))
+	now := max(t.newestUse(low), t.newestUse(high))
 	t.rebase(low, now)
 	t.rebase(high, now)
 	t.initClock(n, now)

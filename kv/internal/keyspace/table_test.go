@@ -312,6 +312,30 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// TestClocksAfterMerges: a merge brings two segments to one base, which must not
+// lie in the future: keys used from then on would look used later than they were.
+func TestClocksAfterMerges(t *testing.T) {
+	f := newFixture(t)
+	const n, stay = 4000, 40
+	for i := range n {
+		f.put(fmt.Sprint(i), "v", 0)
+	}
+	for i := stay; i < n; i++ {
+		f.del(fmt.Sprint(i))
+	}
+	if f.tab.depth > 1 {
+		t.Fatalf("depth %d: nothing was merged", f.tab.depth)
+	}
+	f.now += 10
+	for i := range stay {
+		p, _ := f.tab.Lookup(f.hash(fmt.Sprint(i)), fmt.Append(nil, i))
+		f.tab.Touch(p, f.now)
+		if got := f.tab.Idle(p, f.now+60); got != 60 {
+			t.Fatalf("key %d: idle for %d s, want 60", i, got)
+		}
+	}
+}
+
 func TestReserveSplitsNothing(t *testing.T) {
 	f := newFixture(t)
 	const n = 100000
