@@ -23,6 +23,7 @@
 package kv
 
 import (
+	"fmt"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
@@ -241,26 +242,48 @@ func (s *Store) Check() error {
 	s.lockAll()
 	defer s.unlockAll()
 	var heaps []*arena.Heap
+	deferred := int64(0)
 	for i := range s.shards {
 		sh := &s.shards[i]
-		for db, t := range sh.tables {
-			if t == nil {
-				continue
-			}
-			heaps = append(heaps, t.Heaps()...)
-			if err := t.Check(); err != nil {
-				return err
-			}
-			if t.Len() != sh.lens[db].keys.Load() || t.Expires() != sh.lens[db].expires.Load() {
-				return errLens
+		if err := sh.check(); err != nil {
+			return err
+		}
+		deferred += sh.guard.DeferredBytes
+		for _, t := range sh.tables {
+			if t != nil {
+				heaps = append(heaps, t.Heaps()...)
 			}
 		}
 		heaps = append(heaps, sh.guard.Heaps()...)
+	}
+	if n := s.deferred.Load(); n != deferred {
+		return fmt.Errorf("kv: %d bytes are deferred, published are %d", deferred, n)
 	}
 	if v := s.cut.Load(); v != nil && v.copier != nil {
 		heaps = append(heaps, v.copier.Heap())
 	}
 	return s.arena.Check(heaps)
+}
+
+// check verifies the tables of a shard and what is published of them.
+func (sh *shard) check() error {
+	for db, t := range sh.tables {
+		if t == nil {
+			continue
+		}
+		if err := t.Check(); err != nil {
+			return err
+		}
+		keys, expires := sh.lens[db].keys.Load(), sh.lens[db].expires.Load()
+		if t.Len() != keys || t.Expires() != expires {
+			return fmt.Errorf("kv: %d keys, %d with an expiry, published are %d and %d", t.Len(), t.Expires(), keys, expires)
+		}
+	}
+	entries, index := sh.bytes()
+	if e, i := sh.entries.Load(), sh.index.Load(); e != entries || i != index {
+		return fmt.Errorf("kv: %d bytes of entries, %d of the index, published are %d and %d", entries, index, e, i)
+	}
+	return nil
 }
 
 // table returns the table of a database for writing, made if need be.
@@ -337,9 +360,9 @@ func (s *Store) drain(sh *shard, n int) (more bool) {
 	return more
 }
 
-// recount publishes the bytes of all tables of a shard.
-func (sh *shard) recount() {
-	var entries, index int64
+// bytes returns the bytes of all tables of a shard, and of the flushed ones that
+// wait for the cut as entries.
+func (sh *shard) bytes() (entries, index int64) {
 	for _, t := range sh.tables {
 		if t != nil {
 			entries += t.EntryBytes()
@@ -349,6 +372,12 @@ func (sh *shard) recount() {
 	for _, h := range sh.guard.Heaps() {
 		entries += h.Bytes()
 	}
+	return entries, index
+}
+
+// recount publishes the bytes of all tables of a shard.
+func (sh *shard) recount() {
+	entries, index := sh.bytes()
 	sh.entries.Store(entries)
 	sh.index.Store(index)
 }

@@ -233,6 +233,7 @@ func (tx *Tx) SetString(db int, key, val []byte, enc Encoding, expireAt int64) e
 	}
 	f := sh.before(t)
 	if err := tx.put(t, h, key, p, &v); err != nil {
+		tx.s.after(sh, db, t, f) // the index may have grown
 		return err
 	}
 	tx.changed(sh, db, t, f, key)
@@ -271,20 +272,17 @@ func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
 	f := sh.before(t)
 	if !ok {
 		if err := tx.put(t, h, key, p, &keyspace.Value{Kind: kind}); err != nil {
+			tx.s.after(sh, db, t, f)
 			return nil, err
 		}
-		tx.s.after(sh, db, t, f)
-		f = sh.before(t)
 		p, _ = t.Lookup(h, key)
 	}
 	b, err := t.Extend(h, p, kind, size, tx.seconds())
 	if err != nil {
 		if !ok {
-			if p, found := t.Lookup(h, key); found {
-				_ = t.Remove(h, p)
-				tx.s.after(sh, db, t, f)
-			}
+			tx.must(t.Remove(h, p)) // its segment was written to just now
 		}
+		tx.s.after(sh, db, t, f)
 		return nil, ErrNoMemory
 	}
 	tx.changed(sh, db, t, f, key)
@@ -322,6 +320,7 @@ func (tx *Tx) SetExpire(db int, key []byte, at int64) bool {
 	sh := tx.shard(h)
 	f := sh.before(t)
 	if t.SetExpiry(h, p, at, tx.seconds()) != nil {
+		tx.s.after(sh, db, t, f)
 		return false
 	}
 	tx.changed(sh, db, t, f, key)

@@ -78,6 +78,4 @@ var (
 	ErrTooLong  = errors.New("kv: key or value longer than 512 MiB")
 	ErrNoDB     = errors.New("kv: database index is out of range")
 	ErrExists   = errors.New("kv: the key exists")
-
-	errLens = errors.New("kv: the published number of keys is not that of the table")
 )
