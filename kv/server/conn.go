@@ -113,10 +113,14 @@ func (l *loop) receive(c *conn, p []byte) (n int, ok bool) {
 	n, e := recvRaw(c.fd, p)
 	switch {
 	case e == 0 && n > 0:
+		if n == len(p) {
+			l.rearm(c) // there may be more
+		}
 		l.ctx.CountRead(n)
 		l.active(c)
 		return n, true
 	case e == syscall.EAGAIN || e == syscall.EINTR:
+		l.rearm(c)
 		return 0, false
 	case e == 0 && (c.waits&^waitsPause != 0 || len(c.out) > 0):
 		// A pipeline that ends with a shutdown of the sending side gets all
@@ -436,6 +440,9 @@ func (l *loop) watch(c *conn) {
 	if len(c.out) > 0 {
 		mask |= unix.EPOLLOUT
 	}
+	if mask == unix.EPOLLIN && c.waits == 0 {
+		mask = plainMask
+	}
 	if mask == c.mask {
 		return
 	}
@@ -444,6 +451,20 @@ func (l *loop) watch(c *conn) {
 	}
 	c.mask = mask
 	_ = pollCtl(l.epfd, unix.EPOLL_CTL_MOD, c.fd, mask, c.slot, c.gen)
+}
+
+// plainMask is what epoll watches for a client that nothing is known of but that
+// it may send: edges, because with levels the kernel looks at each socket
+// twice, when it becomes readable and again when that has been read. After a
+// read that left nothing behind the next bytes are an edge; otherwise, and when
+// the other side has closed, rearm is called.
+const plainMask = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET
+
+// rearm has epoll report c again if it is readable.
+func (l *loop) rearm(c *conn) {
+	if c.mask == plainMask {
+		_ = pollCtl(l.epfd, unix.EPOLL_CTL_MOD, c.fd, c.mask, c.slot, c.gen)
+	}
 }
 
 // figures publishes what CLIENT LIST shows.

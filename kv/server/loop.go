@@ -196,6 +196,9 @@ func (l *loop) connEvent(c *conn, events uint32) {
 	const gone = unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLRDHUP
 	if events&unix.EPOLLIN != 0 && c.mask&unix.EPOLLIN != 0 {
 		l.readable(c)
+		if events&unix.EPOLLRDHUP != 0 && !c.closed {
+			l.rearm(c) // what is behind the bytes just read is no edge
+		}
 	} else if events&gone != 0 && c.waits&waitsTurn == 0 {
 		// Nobody is there any more to read replies, or to wait for a pause.
 		l.close(c)
@@ -261,7 +264,7 @@ func (l *loop) adopt(c *conn) {
 		l.slots = append(l.slots, nil)
 	}
 	l.gen++
-	c.slot, c.gen, c.mask = slot, l.gen, unix.EPOLLIN
+	c.slot, c.gen, c.mask = slot, l.gen, plainMask
 	l.slots[slot] = c
 	if err := pollCtl(l.epfd, unix.EPOLL_CTL_ADD, c.fd, c.mask, slot, c.gen); err != nil {
 		l.srv.log.Warn("Error registering a client connection: " + errnoText(err))
