@@ -41,6 +41,10 @@ func main() {
 
 // run is the life of the server; it returns the exit status.
 func run(argv []string) int {
+	home, err := os.Getwd()
+	if err != nil {
+		home = "/"
+	}
 	cfg, stdin, err := configure(argv)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -55,7 +59,12 @@ func run(argv []string) int {
 	background := isDaemonChild()
 	sup := newSupervisor(cfg.String("supervised"), log)
 	if cfg.Bool("daemonize") && !sup.active() && !background {
-		if err := daemonize(stdin); err != nil {
+		// The other process reads the same arguments, whose paths are relative to where this one was started.
+		err := os.Chdir(home)
+		if err == nil {
+			err = daemonize(stdin)
+		}
+		if err != nil {
 			log.Warn("Can't go to the background: " + err.Error())
 			return 1
 		}
@@ -75,12 +84,8 @@ func run(argv []string) int {
 func configure(argv []string) (cfg *config.Config, stdin []byte, err error) {
 	cfg = config.New()
 	path, options := config.ParseCommandLine(argv)
-	if path == "-" {
-		if stdin, err = io.ReadAll(os.Stdin); err != nil {
-			return nil, nil, fmt.Errorf("can't read the configuration from standard input: %w", err)
-		}
-	}
-	if err := cfg.Load(path, bytes.NewReader(stdin), options); err != nil {
+	var read bytes.Buffer // what Load took from standard input, for the process that goes to the background
+	if err := cfg.Load(path, io.TeeReader(os.Stdin, &read), options); err != nil {
 		return nil, nil, err
 	}
 	if err := os.Chdir(cfg.String("dir")); err != nil {
@@ -89,7 +94,7 @@ func configure(argv []string) (cfg *config.Config, stdin []byte, err error) {
 	if err := syscall.Access(".", 2 /* W_OK */); err != nil {
 		return nil, nil, fmt.Errorf("can't write into %s, the directory of 'dir': %w", cfg.String("dir"), err)
 	}
-	return cfg, stdin, nil
+	return cfg, read.Bytes(), nil
 }
 
 // program is the running server.
