@@ -322,8 +322,9 @@ func (s *Store) lockAll() {
 		//lint:ignore SA2001 it is only waited for
 		busy.mu.Unlock()
 	}
+	// Freeing, as enter does, would add up while everybody waits.
 	for i := range s.shards {
-		s.enter(&s.shards[i])
+		s.shards[i].notice()
 	}
 }
 
@@ -339,25 +340,42 @@ const drainSlice = 32
 // enter is called after a shard was locked. It notices that the cut has passed
 // the shard, and frees a little of what waited for that.
 func (s *Store) enter(sh *shard) {
-	if sh.guard.Mode == keyspace.None && !sh.guard.Pending() {
-		return
+	if sh.notice() {
+		s.drain(sh, drainSlice)
 	}
+}
+
+// notice ends the shard's part of a cut that has passed it. It tells whether
+// anything may be freed that waited for that.
+func (sh *shard) notice() bool {
 	if sh.guard.Mode != keyspace.None {
 		if sh.passed.Load() != sh.cutID {
-			return
+			return false
 		}
 		sh.guard.Mode = keyspace.None
 	}
-	s.drain(sh, drainSlice)
+	return sh.guard.Pending()
 }
 
 // drain frees up to n deferred blocks of a shard that the cut has passed.
 func (s *Store) drain(sh *shard, n int) (more bool) {
 	b := sh.before(nil)
-	more = sh.guard.Drain(n)
+	if more = sh.guard.Drain(n); !more {
+		sh.clearEmpty()
+	}
 	s.deferred.Add(sh.guard.DeferredBytes - b.deferred)
 	sh.recount()
 	return more
+}
+
+// clearEmpty gives back the index of tables whose keys were all deleted under a
+// cut, which keeps an index from shrinking.
+func (sh *shard) clearEmpty() {
+	for _, t := range sh.tables {
+		if t != nil && t.Len() == 0 {
+			t.Clear()
+		}
+	}
 }
 
 // bytes returns the bytes of all tables of a shard, and of the flushed ones that

@@ -285,34 +285,6 @@ func TestKeyBufferIsReused(t *testing.T) {
 	}
 }
 
-func TestFreezeErrorLeavesNothing(t *testing.T) {
-	s := openStore(t, Options{})
-	set(t, s, 0, "k", "v", NoExpiry)
-	boom := fmt.Errorf("boom")
-	for _, before := range []bool{true, false} {
-		_, err := s.Freeze(FreezeOptions{Mode: ModeFork, Around: func(v *View, hold func() error, release func()) error {
-			if before {
-				return boom
-			}
-			if err := hold(); err != nil {
-				return err
-			}
-			release()
-			return boom
-		}})
-		if err != boom {
-			t.Fatalf("got %v", err)
-		}
-		set(t, s, 0, "k", "w", NoExpiry)
-	}
-	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.Close()
-	v.Close()
-}
-
 func TestFlushUnderAView(t *testing.T) {
 	s := openStore(t, Options{})
 	for i := range 20000 {

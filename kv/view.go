@@ -48,6 +48,7 @@ type View struct {
 	changes int64
 	start   time.Time
 	pause   time.Duration
+	held    bool // every shard is locked
 	cutting bool // the arena has a live cut
 	copier  *keyspace.Copier
 	closing sync.Once
@@ -94,6 +95,7 @@ func (v *View) hold() error {
 	if err != nil {
 		v.s.unlockAll()
 	}
+	v.held = err == nil
 	return err
 }
 
@@ -101,14 +103,18 @@ func (v *View) hold() error {
 func (v *View) release() {
 	v.pause = time.Since(v.start)
 	if v.mode != ModeLocked {
+		v.held = false
 		v.s.unlockAll()
 	}
 }
 
 // abort takes back a cut that came to nothing.
 func (v *View) abort() {
-	if v.cutting {
+	if v.cutting && !v.held {
 		v.s.lockAll()
+		v.held = true
+	}
+	if v.held {
 		v.endCut()
 		v.s.unlockAll()
 	}

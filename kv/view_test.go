@@ -1,0 +1,110 @@
+package kv
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestFreezeErrorLeavesNothing(t *testing.T) {
+	s := openStore(t, Options{})
+	set(t, s, 0, "k", "v", NoExpiry)
+	boom := fmt.Errorf("boom")
+	for _, mode := range []Mode{ModeThread, ModeFork, ModeCopy, ModeLocked} {
+		for steps := range 3 {
+			_, err := s.Freeze(FreezeOptions{Mode: mode, Around: func(v *View, hold func() error, release func()) error {
+				if steps > 0 {
+					if err := hold(); err != nil {
+						return err
+					}
+				}
+				if steps > 1 {
+					release()
+				}
+				return boom
+			}})
+			if err != boom {
+				t.Fatalf("got %v", err)
+			}
+			for i := range s.shards {
+				if !s.shards[i].mu.TryLock() {
+					t.Fatalf("mode %d, after %d steps: shard %d is locked", mode, steps, i)
+				}
+				s.shards[i].mu.Unlock()
+			}
+			set(t, s, 0, "k", "w", NoExpiry)
+		}
+	}
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+	v.Close()
+}
+
+// deferredBytes returns how much waits to be freed, without entering a shard.
+func deferredBytes(s *Store) (n int64) {
+	for i := range s.shards {
+		s.shards[i].mu.Lock()
+		n += s.shards[i].guard.DeferredBytes
+		s.shards[i].mu.Unlock()
+	}
+	return n
+}
+
+// TestAllLocksFreeNothing: whoever holds every lock, as the end of a View does,
+// leaves the freeing to those who hold one.
+func TestAllLocksFreeNothing(t *testing.T) {
+	s := openStore(t, Options{Shards: 4})
+	for range 2 { // the first has the cron's next turn far away
+		for i := range 2000 {
+			set(t, s, 0, fmt.Sprint(i), "some value", NoExpiry)
+		}
+		v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2000 {
+			set(t, s, 0, fmt.Sprint(i), "another value", NoExpiry)
+		}
+		before := deferredBytes(s)
+		for i := range v.Shards() {
+			v.Release(i)
+		}
+		s.lockAll()
+		after := int64(0)
+		for i := range s.shards {
+			after += s.shards[i].guard.DeferredBytes
+		}
+		s.unlockAll()
+		v.Close()
+		if before > 0 && after == before {
+			return
+		}
+		t.Logf("%d bytes were deferred, then %d", before, after)
+	}
+	t.Error("what was deferred was freed under all locks")
+}
+
+// TestIndexOfDeletedKeys: a cut keeps the index from shrinking; if all keys are
+// deleted under it, their index goes when it has passed.
+func TestIndexOfDeletedKeys(t *testing.T) {
+	for _, mode := range []Mode{ModeThread, ModeFork} {
+		s := openStore(t, Options{Shards: 4})
+		for i := range 20000 {
+			set(t, s, 0, fmt.Sprint(i), "some value", NoExpiry)
+		}
+		v, err := s.Freeze(FreezeOptions{Mode: mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20000 {
+			s.DB(0).Delete(fmt.Append(nil, i))
+		}
+		v.Close()
+		s.settle()
+		if m := s.Memory(); m.Index != 0 || m.Entries != 0 {
+			t.Errorf("mode %d: an empty store has %d bytes of index, %d of entries", mode, m.Index, m.Entries)
+		}
+	}
+}
