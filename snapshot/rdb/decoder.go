@@ -158,10 +158,10 @@ func (d *Decoder) header() error {
 	}
 	p := d.buf[:headerSize]
 	version, ok := ReadHeader(p)
-	if !ok {
+	if !ok && version == 0 {
 		return d.fail(0, fmt.Sprintf("not an RDB file: it starts with %q", p))
 	}
-	if !SupportedVersion(version) {
+	if !ok || !SupportedVersion(version) {
 		return d.fail(0, fmt.Sprintf("cannot read RDB version %d", version))
 	}
 	d.pos, d.version = headerSize, version

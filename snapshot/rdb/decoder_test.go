@@ -96,6 +96,7 @@ func TestDecoder(t *testing.T) {
 		"nothing":           {"", "error invalid RDB: unexpected end of input at offset 0\n"},
 		"no RDB":            {"<!DOCTYPE html>", "error invalid RDB: not an RDB file: it starts with \"<!DOCTYPE\" at offset 0\n"},
 		"version 13":        {"REDIS0013" + unchecked, "error invalid RDB: cannot read RDB version 13 at offset 0\n"},
+		"version 99":        {"REDIS0099" + unchecked, "error invalid RDB: cannot read RDB version 99 at offset 0\n"},
 		"checksum":          {"REDIS0010\xff12345678", "error invalid RDB: wrong checksum: 3837363534333231 in the file, eb7ea789fe37fda9 computed at offset 10\n"},
 		"checksum cut":      {"REDIS0010\xff1234", "error invalid RDB: checksum: unexpected end of input at offset 14\n"},
 		"hash":              {"REDIS0010\x04\x03foo", "error unsupported value type \"hash\" (4) of key \"foo\" at offset 9\n"},

@@ -41,7 +41,8 @@ func AppendHeader(dst []byte, version int) []byte {
 }
 
 // ReadHeader reads the nine bytes that start a file. ok is false if they are not those of an RDB
-// file; whether the version can be read is another question, see [SupportedVersion].
+// file, or if the name does not go with the version, which is then not 0; whether the version can
+// be read is another question, see [SupportedVersion].
 func ReadHeader(p []byte) (version int, ok bool) {
 	if len(p) < headerSize {
 		return 0, false
