@@ -8,6 +8,7 @@ type Info struct {
 	Loading               bool
 	LoadingStart          int64
 	LoadingTotalBytes     int64
+	LoadingRDBUsedMem     int64 // of the server that wrote the file, in bytes; 0 if the file does not tell
 	LoadingLoadedBytes    int64
 	LoadingETASeconds     int64
 	AsyncLoading          bool  // never

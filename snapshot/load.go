@@ -24,6 +24,9 @@ type LoadOptions struct {
 	// Progress, if set, is called every few megabytes with the bytes read so far
 	// and the size of the file, by the goroutine that called Load.
 	Progress func(loaded, total int64)
+	// Aux, if set, is called with each field of metadata as it is read, by the
+	// same goroutine.
+	Aux func(name, value string)
 }
 
 // LoadResult is what a load did.
@@ -207,7 +210,11 @@ func (l *loader) report() {
 func (l *loader) other(ev *rdb.Event) error {
 	switch ev.Kind {
 	case rdb.KindAux:
-		l.res.Aux[string(ev.Key)] = string(ev.Value)
+		name, value := string(ev.Key), string(ev.Value)
+		l.res.Aux[name] = value
+		if l.o.Aux != nil {
+			l.o.Aux(name, value)
+		}
 	case rdb.KindSelectDB:
 		if ev.DB >= l.store.Databases() {
 			return &DatabaseError{DB: ev.DB, Databases: l.store.Databases()}

@@ -444,7 +444,13 @@ func TestManagerLoad(t *testing.T) {
 	if _, err := os.Stat(stale); err == nil {
 		t.Error("the left-over is still there")
 	}
-	r.logged("Done loading RDB, keys loaded: ", "keys expired: 50.", "DB loaded from disk: ")
+	r.logged("Loading RDB produced by version 7.0.15", "RDB memory usage when created ", "Done loading RDB, keys loaded: ",
+		"keys expired: 50.", "DB loaded from disk: ")
+	during := r.load
+	during.active = true
+	if during.info(&in, time.Now()); in.LoadingRDBUsedMem < int64(len(want)) {
+		t.Errorf("the writer of the dump used %d bytes", in.LoadingRDBUsedMem)
+	}
 	if err := os.WriteFile(r.path(), []byte("REDIS0010"), 0o600); err != nil {
 		t.Fatal(err)
 	}

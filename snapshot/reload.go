@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type loadState struct {
 	active        bool
 	began         time.Time
 	loaded, total int64
+	usedMem       int64 // what the server that wrote the file used, in bytes
 	logged        time.Time
 }
 
@@ -24,6 +26,7 @@ func (l *loadState) info(in *Info, now time.Time) {
 	in.Loading = true
 	in.LoadingStart = l.began.Unix()
 	in.LoadingTotalBytes = l.total
+	in.LoadingRDBUsedMem = l.usedMem
 	in.LoadingLoadedBytes = l.loaded
 	in.LoadingETASeconds = l.eta(now)
 }
@@ -78,7 +81,7 @@ func (m *Manager) loadFile(ctx context.Context, path string, o LoadOptions) erro
 	m.mu.Lock()
 	m.load = loadState{active: true, began: now, logged: now, total: info.Size()}
 	m.mu.Unlock()
-	o.Progress = m.loadProgress
+	o.Progress, o.Aux = m.loadProgress, m.loadAux
 	res, err := Load(ctx, m.o.Store, path, o)
 	m.mu.Lock()
 	m.load.active = false
@@ -93,6 +96,23 @@ func (m *Manager) loadFile(ctx context.Context, path string, o LoadOptions) erro
 	}
 	m.logLoad(&res)
 	return nil
+}
+
+// loadAux notes what the file tells of the server that wrote it.
+func (m *Manager) loadAux(name, value string) {
+	switch name {
+	case "redis-ver":
+		m.o.Log.Info("Loading RDB produced by version " + value)
+	case "used-mem":
+		used, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return // it is for people to read, and no reason to refuse a file
+		}
+		m.o.Log.Info(fmt.Sprintf("RDB memory usage when created %.2f Mb", float64(used)/(1<<20)))
+		m.mu.Lock()
+		m.load.usedMem = used
+		m.mu.Unlock()
+	}
 }
 
 // loadProgress notes how far the load is.
@@ -114,9 +134,6 @@ func (m *Manager) loadProgress(loaded, total int64) {
 
 func (m *Manager) logLoad(res *LoadResult) {
 	log := m.o.Log
-	if v := res.Aux["redis-ver"]; v != "" {
-		log.Info("Loading RDB produced by version " + v)
-	}
 	log.Info(fmt.Sprintf("Done loading RDB, keys loaded: %d, keys expired: %d.", res.Keys, res.Expired))
 	log.Info(fmt.Sprintf("DB loaded from disk: %.3f seconds", res.Took.Seconds()))
 }

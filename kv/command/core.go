@@ -146,6 +146,7 @@ type SaveInfo struct {
 	Loading               bool
 	LoadingStart          int64
 	LoadingTotalBytes     int64
+	LoadingRDBUsedMem     int64
 	LoadingLoadedBytes    int64
 	LoadingETASeconds     int64
 	AsyncLoading          bool

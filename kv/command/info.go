@@ -210,7 +210,7 @@ func infoPersistence(x *Ctx, w *infoWriter) {
 	if loading {
 		w.num("loading_start_time", s.LoadingStart)
 		w.num("loading_total_bytes", s.LoadingTotalBytes)
-		w.zero("loading_rdb_used_mem")
+		w.num("loading_rdb_used_mem", s.LoadingRDBUsedMem)
 		w.num("loading_loaded_bytes", s.LoadingLoadedBytes)
 		w.fix2("loading_loaded_perc", ratio(s.LoadingLoadedBytes, s.LoadingTotalBytes)*100)
 		w.num("loading_eta_seconds", s.LoadingETASeconds)
