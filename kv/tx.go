@@ -154,6 +154,18 @@ func (tx *Tx) Get(db int, key []byte) (Item, bool) {
 	return tx.item(t, p), true
 }
 
+// GetValue is Get for who needs the value alone: its results travel in
+// registers.
+func (tx *Tx) GetValue(db int, key []byte) (val []byte, typ Type, ok bool) {
+	t, _, p, ok := tx.find(db, key)
+	if !ok {
+		return nil, TypeNone, false
+	}
+	t.Touch(p, tx.seconds())
+	kind, val := t.Value(p)
+	return val, Type(keyspace.KindType(kind)), true
+}
+
 // Peek returns a live key without noting that it was used.
 func (tx *Tx) Peek(db int, key []byte) (Item, bool) {
 	t, _, p, ok := tx.find(db, key)

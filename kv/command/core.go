@@ -84,6 +84,9 @@ type Ctx struct {
 
 	InExec bool // running inside EXEC: all locks are held already
 
+	series    *Spec // of the quick commands that are not counted yet
+	seriesLen int64
+
 	waiting bool // the command has left work to a goroutine, see await
 
 	clock int64    // engine time, ns: when the last command ended or the round began

@@ -120,4 +120,7 @@ func (x *Ctx) BeginRound() { x.clock = x.now() }
 // EndRound publishes the counters of the commands run since the last one.
 // Call it before their replies are written, so that who has seen a reply
 // finds its command counted.
-func (x *Ctx) EndRound() { x.flushStats() }
+func (x *Ctx) EndRound() {
+	x.endSeries()
+	x.flushStats()
+}

@@ -212,7 +212,8 @@ func (x *Ctx) runQueued(cmds []queued) {
 		x.setLast(q.spec)
 		start, errs := x.now(), x.local.errs
 		q.spec.Handler(x)
-		x.record(q.spec, x.now()-start, x.local.errs != errs)
+		x.record(q.spec, 1, x.now()-start)
+		x.countFailure(q.spec, errs)
 	}
 	x.InExec = false
 }

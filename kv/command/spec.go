@@ -169,6 +169,7 @@ type Spec struct {
 
 	id      int   // index into the counters
 	oneKey  bool  // a single key at argument 1 and LockKeys
+	quick   bool  // oneKey, and so short that it is not timed alone, see endSeries
 	exec    bool  // it is EXEC
 	saved   bool  // refused while saves fail: writes and PING
 	guarded bool  // saved, or needs enable-…-command

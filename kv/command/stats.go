@@ -29,7 +29,10 @@ type counters struct {
 
 type cmdCount struct{ calls, nanos, rejected, failed int64 }
 
-type sample struct{ id, bucket uint16 }
+type sample struct {
+	id, bucket uint16
+	n          uint32
+}
 
 // published are a loop's counters as others read them.
 type published struct {
@@ -68,19 +71,24 @@ func (n *counters) at(s *Spec) *cmdCount {
 	return c
 }
 
-// record counts a command that has run.
-func (x *Ctx) record(s *Spec, nanos int64, failed bool) {
+// record counts calls of a command that took nanos together.
+func (x *Ctx) record(s *Spec, calls, nanos int64) {
 	n := &x.local
 	c := n.at(s)
-	c.calls++
+	c.calls += calls
 	c.nanos += nanos
-	if failed {
-		c.failed++
-	}
-	n.commands++
-	n.samples = append(n.samples, sample{uint16(s.id), uint16(bucketOf(nanos))})
+	n.commands += calls
+	n.samples = append(n.samples, sample{uint16(s.id), uint16(bucketOf(nanos / calls)), uint32(calls)})
 	if len(n.samples) == maxSamples {
 		x.flushStats()
+	}
+}
+
+// countFailure counts a call as failed if it has replied an error since errs of
+// them were counted.
+func (x *Ctx) countFailure(s *Spec, errs int64) {
+	if x.local.errs != errs {
+		x.local.at(s).failed++
 	}
 }
 
@@ -129,7 +137,7 @@ func (x *Ctx) flushStats() {
 			h = new(histogram)
 			p.latency[s.id] = h
 		}
-		h[s.bucket]++
+		h[s.bucket] += uint64(s.n)
 	}
 	n.samples = n.samples[:0]
 	if len(n.codes) > 0 {

@@ -42,16 +42,18 @@ func option(arg []byte) []byte {
 // replyString replies the string at key, or null. It returns false after an
 // error.
 func (x *Ctx) replyString(key []byte) bool {
-	it, ok := x.lookupRead(key)
+	val, typ, ok := x.Tx.GetValue(x.Client.db, key)
 	if !ok {
+		x.miss()
 		x.Null()
 		return true
 	}
-	if it.Type != kv.TypeString {
+	x.hit()
+	if typ != kv.TypeString {
 		x.Err(errWrongType)
 		return false
 	}
-	x.Client.Out = resp.AppendBulk(x.Client.Out, it.Value)
+	x.Client.Out = resp.AppendBulk(x.Client.Out, val)
 	return true
 }
 

@@ -66,6 +66,7 @@ func (t *table) finish(s, parent *Spec) {
 	s.Categories = s.allCategories()
 	s.oneKey = s.Lock == LockKeys && s.First == 1 && s.Last == 1 && s.Keys == nil && s.Arity != -1 && s.Arity != 1 &&
 		s.Before == nil && s.After == nil
+	s.quick = s.oneKey && (s.Flags&Fast != 0 || s.Name == "set")
 	s.exec = s.Name == "exec"
 	s.saved = s.Flags&Write != 0 || s.Name == "ping"
 	s.guarded = s.saved || s.Flags&Protected != 0

@@ -41,6 +41,9 @@ type Entry struct {
 // Kind packs a type (0..15) and an encoding (0..3).
 func Kind(typ, enc uint8) uint8 { return typ&typeMask | enc&encMask<<encShift }
 
+// KindType returns the type that was packed into a kind.
+func KindType(kind uint8) uint8 { return kind & typeMask }
+
 // Type returns the type that was packed into Kind.
 func (e *Entry) Type() uint8 { return e.Kind & typeMask }
 

@@ -159,6 +159,13 @@ func (t *Table) Lookup(h uint64, key []byte) (p Pos, ok bool) {
 // to the table.
 func (t *Table) Read(p Pos, e *Entry) { readEntry(t.a, p.entry, e) }
 
+// Value returns the kind and the value of the entry at p, borrowed like Read's.
+func (t *Table) Value(p Pos) (kind uint8, value []byte) {
+	var e Entry
+	readEntry(t.a, p.entry, &e)
+	return e.Kind, e.Value
+}
+
 // ExpireAt returns the expiry of the entry at p without decoding the rest.
 func (t *Table) ExpireAt(p Pos) int64 {
 	if p.seg.table()[p.slot]&ttlBit == 0 {
