@@ -66,27 +66,23 @@ func (s *Store) sweep() {
 	start := time.Now()
 	now := s.clock()
 	var looked, expired int64
-	for range s.shards {
-		sh := &s.shards[s.nextSweep]
-		for db := range sh.lens {
-			if sh.lens[db].expires.Load() == 0 {
-				continue
+	for range len(s.shards) * s.dbs {
+		// Each table in turn; the next round goes on where this one ends.
+		sh, db := &s.shards[s.nextSweep%len(s.shards)], s.nextSweep/len(s.shards)
+		for wrapped := sh.lens[db].expires.Load() == 0; !wrapped; {
+			var n, k int64
+			n, k, wrapped = s.sweepSegment(sh, db, now)
+			looked, expired = looked+n, expired+k
+			limit := sweepIdle
+			if expired*100 > looked*staleLimit {
+				limit = sweepBusy
 			}
-			for wrapped := false; !wrapped; {
-				var n, k int64
-				n, k, wrapped = s.sweepSegment(sh, db, now)
-				looked, expired = looked+n, expired+k
-				limit := sweepIdle
-				if expired*100 > looked*staleLimit {
-					limit = sweepBusy
-				}
-				if time.Since(start) > limit {
-					s.noteStale(looked, expired)
-					return
-				}
+			if time.Since(start) > limit {
+				s.noteStale(looked, expired)
+				return
 			}
 		}
-		s.nextSweep = (s.nextSweep + 1) % len(s.shards)
+		s.nextSweep = (s.nextSweep + 1) % (len(s.shards) * s.dbs)
 	}
 	s.noteStale(looked, expired)
 }

@@ -15,6 +15,7 @@ const (
 	maxSlots  = 1024 // per run, bounds the bitmaps
 	mapWords  = maxSlots / 64
 	bigSlots  = 1 // at least, in a run of a class of 4 KiB and more
+	dataSlots = 4 // the same, in a heap of kind Data
 	maxRunLog = 4 // runs of smaller classes grow from 1 to 1<<4 pages
 )
 

@@ -83,6 +83,13 @@ func (h *Heap) newRun(c int) (uint32, error) {
 	// A heap's runs grow with it: 1, 2, 4 … pages once it has 4, 8, 16 … runs.
 	log := min(max(bits.Len32(h.count[c])-2, 0), maxRunLog)
 	n := int(classes[c].pages[log])
+	if h.kind == Data {
+		// An index segment may be a run of its own, so that its pages are free
+		// for others when it has grown; values stay, and share a record.
+		for n*PageSize < dataSlots*int(classes[c].size) {
+			n *= 2
+		}
+	}
 	page, ok := h.a.allocPages(n, h.kind)
 	if !ok {
 		return 0, ErrNoMemory
