@@ -106,6 +106,7 @@ func TestGate(t *testing.T) {
 		{row{kvd: 76, redis: 100, maxRatio: 0.75}, "NO"},
 		{row{kvd: 93, redis: 157, max: 93}, "yes"},
 		{row{kvd: 93.5, redis: 157, max: 93}, "NO"},
+		{row{kvd: 90, redis: 100, maxRatio: 0.75, paired: 0.7}, "yes"},
 		{row{kvd: 5, redis: 1}, ""},
 	} {
 		if _, verdict := c.row.gate(); verdict != c.verdict {

@@ -33,7 +33,7 @@ func measureCPU(h *harness) []row {
 					k = append(k, kvd.perRequest(command, c.pipeline, c.requests, keys))
 				}
 				rows = append(rows, row{fmt.Sprintf("CPU time per %s, -c 50 -P %d, %s", command, c.pipeline, keyWords[keys]),
-					"µs", median(k), median(r), c.maxRatio, 0})
+					"µs", median(k), median(r), c.maxRatio, 0, median(ratios(k, r))})
 			}
 		}
 	}

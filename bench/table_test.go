@@ -20,6 +20,25 @@ type row struct {
 	redis      float64 // 0: it has no such figure
 	maxRatio   float64 // the gate on kvd / redis, 0: none
 	max        float64 // the gate on kvd itself, 0: none
+	paired     float64 // median of the rounds' own ratios, 0: that of the medians
+}
+
+// ratio returns kvd / redis.
+func (r row) ratio() float64 {
+	if r.paired != 0 {
+		return r.paired
+	}
+	return r.kvd / r.redis
+}
+
+// ratios returns the ratio of each round. Where two figures follow each other at
+// once their ratio is steadier than either: the machine's speed changes.
+func ratios(kvd, redis []float64) []float64 {
+	list := make([]float64, len(kvd))
+	for i := range kvd {
+		list[i] = kvd[i] / redis[i]
+	}
+	return list
 }
 
 // gate words the row's gate and tells whether kvd is within it.
@@ -27,7 +46,7 @@ func (r row) gate() (words, verdict string) {
 	within := true
 	switch {
 	case r.maxRatio != 0:
-		words, within = fmt.Sprintf("≤ %.2fx", r.maxRatio), r.kvd <= r.maxRatio*r.redis
+		words, within = fmt.Sprintf("≤ %.2fx", r.maxRatio), r.ratio() <= r.maxRatio
 	case r.max != 0:
 		words, within = fmt.Sprintf("≤ %s", figure(r.max)), r.kvd <= r.max
 	default:
@@ -42,7 +61,7 @@ func (r row) gate() (words, verdict string) {
 func (r row) cells() []string {
 	redis, ratio := "", ""
 	if r.redis != 0 {
-		redis, ratio = figure(r.redis), fmt.Sprintf("%.2f", r.kvd/r.redis)
+		redis, ratio = figure(r.redis), fmt.Sprintf("%.2f", r.ratio())
 	}
 	words, verdict := r.gate()
 	return []string{r.name, r.unit, figure(r.kvd), redis, ratio, words, verdict}

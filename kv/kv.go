@@ -233,9 +233,6 @@ func (s *Store) Memory() Memory {
 	return m
 }
 
-// ResetPeak forgets the highest use so far.
-func (s *Store) ResetPeak() { s.peak.Store(0) }
-
 // Check verifies every structure of the store and returns the first broken
 // invariant. It takes all locks; it is for tests and DEBUG.
 func (s *Store) Check() error {

@@ -413,7 +413,7 @@ func (tx *Tx) Scan(db int, cursor uint64, count int, fn func(key []byte, it Item
 						fn(e.Key, itemOf(e))
 					}
 				})
-				count -= max(seen, 1)
+				count -= seen
 				again = !done && count > 0
 			})
 		}
