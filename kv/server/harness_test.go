@@ -24,12 +24,7 @@ import (
 	"kvd/kv/config"
 )
 
-func TestMain(m *testing.M) {
-	if path := os.Getenv(serveEnv); path != "" {
-		serveForever(path)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // noSaver is a Saver that never has anything to do.
 type noSaver struct{}
