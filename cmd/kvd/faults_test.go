@@ -119,7 +119,7 @@ func mounted(t *testing.T, options string) string {
 	t.Helper()
 	dir := shortDir(t)
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Skip("mount: ", err)
+		missing(t, "mount: "+err.Error())
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

@@ -66,7 +66,7 @@ func outsideAddr(t *testing.T) string {
 			return n.IP.String()
 		}
 	}
-	t.Skip("the machine has the loopback interface only")
+	missing(t, "the machine has the loopback interface only")
 	return ""
 }
 
@@ -99,7 +99,7 @@ func theirSocket(t *testing.T, k *proc, match func(fd int) bool, fn func(fd int)
 	t.Helper()
 	pidfd, err := unix.PidfdOpen(k.pid(), 0)
 	if err != nil {
-		t.Skip("pidfd_open: ", err)
+		missing(t, "pidfd_open: "+err.Error())
 	}
 	defer func() { _ = unix.Close(pidfd) }()
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", k.pid()))
@@ -109,7 +109,7 @@ func theirSocket(t *testing.T, k *proc, match func(fd int) bool, fn func(fd int)
 		}
 		fd, err := unix.PidfdGetfd(pidfd, atoi(filepath.Base(l)), 0)
 		if err != nil {
-			t.Skip("pidfd_getfd: ", err)
+			missing(t, "pidfd_getfd: "+err.Error())
 		}
 		found := match(fd)
 		if found {
@@ -179,7 +179,7 @@ func seeSocketMark(t *testing.T) {
 	theirSocket(t, k, isTCPListener, func(fd int) {
 		if got := option(fd, unix.SOL_SOCKET, unix.SO_MARK); got != 4711 {
 			if os.Getuid() != 0 {
-				t.Skip("only root may mark sockets")
+				missing(t, "only root may mark sockets")
 			}
 			t.Errorf("mark %d", got)
 		}
@@ -245,7 +245,7 @@ func seeIncrementalFsync(t *testing.T) {
 		k := start(t, "--rdb-save-incremental-fsync", value, "--rdbcompression", "no")
 		var fs unix.Statfs_t
 		if err := unix.Statfs(k.dir, &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
-			t.Skip("pages of tmpfs are always dirty")
+			missing(t, "pages of tmpfs are always dirty")
 		}
 		c := k.dial()
 		c.populate("k", 160, 1<<20)
@@ -260,7 +260,7 @@ func seeIncrementalFsync(t *testing.T) {
 				}
 				var stat unix.Cachestat_t
 				if err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{}, &stat, 0); err != nil {
-					t.Skip("cachestat: ", err)
+					missing(t, "cachestat: "+err.Error())
 				}
 				_ = f.Close()
 				dirty = max(dirty, stat.Dirty*uint64(os.Getpagesize()))
