@@ -1,10 +1,10 @@
-// Package bench measures kvd side by side with a real redis-server: memory,
+// Package spine measures kvd side by side with a real redis-server: memory,
 // CPU time per request, saving, loading, the clone and what a client sees of a
 // save. Each is a process of its own on loopback with its default settings; they
 // take turns, and medians of the rounds are compared.
 //
-//	go test ./bench -run '^$' -bench . -benchtime 1x -timeout 120m
-//	go test ./bench -run '^$' -bench Spine/cpu -benchtime 1x -timeout 60m
+//	go test ./bench/spine -run '^$' -bench . -benchtime 1x -timeout 120m
+//	go test ./bench/spine -run '^$' -bench Spine/cpu -benchtime 1x -timeout 60m
 //
 // The result is one Markdown table. A missed gate is printed, it does not fail
 // the run: a figure depends on the machine. A wrong digest or a dump that
@@ -20,4 +20,4 @@
 //	TMPDIR            where dumps go; its disk is part of the save and load times
 //
 // The package may import nothing of kvd: it knows the server's protocol only.
-package bench
+package spine
