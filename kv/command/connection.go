@@ -7,9 +7,9 @@ import (
 	"kvd/kv/resp"
 )
 
-// redisVersion is the version of Redis whose commands and replies kvd has:
+// RedisVersion is the version of Redis whose commands and replies kvd has:
 // clients and tools decide by it what they may send.
-const redisVersion = "7.0.15"
+const RedisVersion = "7.0.15"
 
 func cmdAuth(x *Ctx) {
 	user, password := []byte("default"), x.Args[1]
@@ -138,7 +138,7 @@ func cmdHello(x *Ctx) {
 func (x *Ctx) helloReply() {
 	x.Map(7)
 	x.pair("server", "redis")
-	x.pair("version", redisVersion)
+	x.pair("version", RedisVersion)
 	x.BulkString("proto")
 	x.Int(int64(x.Client.resp))
 	x.BulkString("id")

@@ -87,7 +87,7 @@ type Ctx struct {
 	series    *Spec // of the quick commands that are not counted yet
 	seriesLen int64
 
-	waiting bool // the command has left work to a goroutine, see await
+	waiting bool // the command has left work to a goroutine, see Await
 
 	clock int64    // engine time, ns: when the last command ended or the round began
 	local counters // since the last EndRound

@@ -44,7 +44,7 @@ const (
 
 // NewEngine returns the engine for a store. Saver, Clients and Shutdown are
 // set by the program before the first command runs.
-func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger) *Engine {
+func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger, options ...Option) *Engine {
 	e := &Engine{Store: store, Config: cfg, Log: log}
 	e.state.table = sharedTable()
 	e.state.base = time.Now()
@@ -58,6 +58,9 @@ func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger) *Engine {
 	})
 	e.loadPassword()
 	cfg.OnChange("requirepass", func() error { e.loadPassword(); return nil })
+	for _, option := range options {
+		option(e)
+	}
 	return e
 }
 

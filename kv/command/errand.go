@@ -10,12 +10,16 @@ type errand struct {
 	err    error
 }
 
-// await runs fn on a goroutine of its own. At first it returns done false: the
+// Await runs fn on a goroutine of its own. At first it returns done false: the
 // handler must then return at once, without a reply. The command is postponed and
-// its handler called again, with the same arguments; when fn has returned,
-// await returns its results there. It is not for commands inside EXEC, nor for
-// those that hold locks.
-func (x *Ctx) await(fn func() (status string, err error)) (status string, done bool, err error) {
+// its handler called again, with the same arguments, whenever somebody is woken;
+// when fn has returned, Await returns its results there. fn must not use x, nor
+// its arguments, which are the connection's again by then. If the client goes
+// away fn runs to its end all the same.
+//
+// It is not for commands inside EXEC, nor for those that hold locks: their rows
+// have no keys, or LockSelf.
+func (x *Ctx) Await(fn func() (status string, err error)) (status string, done bool, err error) {
 	c := x.Client
 	e := c.errand
 	if e != nil && e.done.Load() {
@@ -35,3 +39,7 @@ func (x *Ctx) await(fn func() (status string, err error)) (status string, done b
 	x.waiting = true
 	return "", false, nil
 }
+
+// Awaiting tells whether the command that runs was postponed by Await before. Its
+// handler need not prepare another fn, which Await would not use.
+func (x *Ctx) Awaiting() bool { return x.Client.errand != nil }

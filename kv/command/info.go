@@ -112,7 +112,7 @@ func infoServer(x *Ctx, w *infoWriter) {
 	now := time.Now()
 	up := int64(now.Sub(x.state.base).Seconds())
 	exe, _ := os.Executable()
-	w.str("redis_version", redisVersion)
+	w.str("redis_version", RedisVersion)
 	w.str("redis_git_sha1", "00000000")
 	w.num("redis_git_dirty", 0)
 	w.str("redis_build_id", x.state.runID[:16])

@@ -47,11 +47,11 @@ func cmdFlushAll(x *Ctx) {
 func beforeFlushAll(x *Ctx) {
 	if flushArgsOK(x.Args) {
 		saver := x.Saver
-		if x.InExec || x.Client.errand == nil && !saver.Info().BgsaveInProgress {
+		if x.InExec || !x.Awaiting() && !saver.Info().BgsaveInProgress {
 			saver.BeforeFlushAll()
 			return
 		}
-		x.await(func() (string, error) { saver.BeforeFlushAll(); return "", nil })
+		x.Await(func() (string, error) { saver.BeforeFlushAll(); return "", nil })
 	}
 }
 
@@ -131,7 +131,7 @@ func cmdBgsave(x *Ctx) {
 
 // replyLater replies what fn, which may wait for the disk, returns for a save.
 func (x *Ctx) replyLater(fn func() (status string, err error)) {
-	status, done, err := x.await(fn)
+	status, done, err := x.Await(fn)
 	switch {
 	case !done:
 	case err != nil:
