@@ -57,7 +57,7 @@ func mount(backing, mountpoint string, bytesPerSecond int64, watched bool) (*Dis
 	if bytesPerSecond < 0 {
 		return nil, fmt.Errorf("slowdisk: a rate of %d bytes per second", bytesPerSecond)
 	}
-	if err := available(); err != nil {
+	if err := available("/dev/fuse", os.Geteuid()); err != nil {
 		return nil, err
 	}
 	backing, mountpoint, err := directories(backing, mountpoint)
@@ -115,15 +115,15 @@ func closeDeviceOnExec() {
 	}
 }
 
-// available tells why this process cannot mount, as far as can be seen before
-// trying.
-func available() error {
-	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+// available tells why a process of that user cannot mount, as far as can be seen
+// before trying.
+func available(device string, euid int) error {
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("%w: /dev/fuse: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, device, err)
 	}
 	_ = unix.Close(fd)
-	if os.Geteuid() != 0 && fusermount() == "" {
+	if euid != 0 && fusermount() == "" {
 		return fmt.Errorf("%w: not root, and there is no fusermount3", ErrUnavailable)
 	}
 	return nil

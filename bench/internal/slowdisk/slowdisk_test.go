@@ -416,3 +416,17 @@ func TestBadDirectories(t *testing.T) {
 		t.Error("a negative rate was taken")
 	}
 }
+
+func TestUnavailable(t *testing.T) {
+	err := available("/dev/no-such-device", 0)
+	if !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/dev/no-such-device") {
+		t.Error(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if err := available(os.DevNull, 1000); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "fusermount3") {
+		t.Error(err)
+	}
+	if err := available(os.DevNull, 0); err != nil {
+		t.Error(err)
+	}
+}
