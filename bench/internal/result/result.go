@@ -156,6 +156,7 @@ type MemorySample struct {
 	ChildFaults   int64   `json:"child_faults"`
 	ServerCPUSec  float64 `json:"server_cpu_sec"`
 	ChildCPUSec   float64 `json:"child_cpu_sec"`
+	Children      int     `json:"children,omitempty"` // processes below the server that were alive
 }
 
 // Save is one background save.

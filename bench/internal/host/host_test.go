@@ -1,0 +1,350 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// roleEnv makes the test binary another program: see roles.
+const roleEnv = "KVD_HOST_TEST_ROLE"
+
+// roles are processes that tests need.
+var roles = map[string]func(){
+	"deaf":   deaf,
+	"parent": parent,
+	"memory": memory,
+	"burner": burner,
+}
+
+func TestMain(m *testing.M) {
+	if role := roles[os.Getenv(roleEnv)]; role != nil {
+		role()
+		os.Exit(0)
+	}
+	code := m.Run()
+	if _, cleanup, err := kvdOnce(); err == nil {
+		cleanup()
+	}
+	os.Exit(code)
+}
+
+// kvdOnce builds kvd once in a test binary, when a test first wants it.
+var kvdOnce = onceValues3(func() (string, func(), error) { return BuildKvd(context.Background()) })
+
+func onceValues3[A, B, C any](f func() (A, B, C)) func() (A, B, C) {
+	var a A
+	var b B
+	var c C
+	once := sync.OnceFunc(func() { a, b, c = f() })
+	return func() (A, B, C) { once(); return a, b, c }
+}
+
+func redisBin(t *testing.T) string {
+	t.Helper()
+	bin, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return bin
+}
+
+func kvdBin(t *testing.T) string {
+	t.Helper()
+	bin, _, err := kvdOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func limit(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// launch starts a server that goes with the test.
+func launch(t *testing.T, bin string, args ...string) *Server {
+	t.Helper()
+	s, err := Start(limit(t, time.Minute), Launch{Bin: bin, Dir: t.TempDir(), Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// both runs a test against redis-server and kvd.
+func both(t *testing.T, args []string, test func(t *testing.T, s *Server)) {
+	for name, bin := range map[string]func(*testing.T) string{"redis": redisBin, "kvd": kvdBin} {
+		t.Run(name, func(t *testing.T) { test(t, launch(t, bin(t), args...)) })
+	}
+}
+
+func do(t *testing.T, s *Server, args ...string) any {
+	t.Helper()
+	reply, err := s.Do(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+// contains checks that an error is there and has all the words.
+func contains(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q is not in: %v", w, err)
+		}
+	}
+}
+
+func wantGone(t *testing.T, pid int) {
+	t.Helper()
+	for range 200 {
+		st, err := readStat(pid)
+		if err != nil || st.state == "Z" {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d lives", pid)
+}
+
+func TestStartAndStop(t *testing.T) {
+	both(t, nil, func(t *testing.T, s *Server) {
+		if !s.Alive() || s.Remote || s.PID == 0 || s.StartSec <= 0 || s.StartSec > 10 {
+			t.Errorf("%+v", s)
+		}
+		if name, v, ok := strings.Cut(s.Version(), " "); !ok || name != filepath.Base(t.Name()) || v == "" {
+			t.Errorf("version %q", s.Version())
+		}
+		if do(t, s, "SET", "a", "b") != "OK" || do(t, s, "GET", "a") != "b" || do(t, s, "GET", "none") != nil || do(t, s, "DBSIZE") != int64(1) {
+			t.Error("odd replies")
+		}
+		if _, err := s.Do("NOSUCH"); err == nil || !strings.HasPrefix(err.Error(), "ERR unknown command") {
+			t.Errorf("NOSUCH: %v", err)
+		}
+		if !strings.Contains(s.LogTail(), "Ready to accept connections") {
+			t.Errorf("log: %s", s.LogTail())
+		}
+		s.Stop()
+		s.Kill()
+		if s.Alive() {
+			t.Error("alive after Stop")
+		}
+		_, err := s.Do("PING")
+		contains(t, err, "the process has ended")
+	})
+}
+
+// A server that starts on a dump is ready when it has loaded it.
+func TestStartLoads(t *testing.T) {
+	const keys = 300_000
+	both(t, []string{"--enable-debug-command", "yes"}, func(t *testing.T, s *Server) {
+		do(t, s, "DEBUG", "POPULATE", strconv.Itoa(keys))
+		do(t, s, "SAVE")
+		empty := s.StartSec
+		s.Stop()
+		again, err := Start(limit(t, time.Minute), Launch{Bin: s.cmd.Path, Dir: s.Dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Stop()
+		if n := do(t, again, "DBSIZE"); n != int64(keys) {
+			t.Errorf("%v keys", n)
+		}
+		t.Logf("empty %.3f s, with %d keys %.3f s", empty, keys, again.StartSec)
+	})
+}
+
+func TestStartFails(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho going at once\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		l     Launch
+		role  string
+		words []string
+	}{
+		{"missing", Launch{Bin: "no-such-server"}, "", []string{"no-such-server cannot be started", "not found"}},
+		{"missing path", Launch{Bin: "/nowhere/redis-server"}, "", []string{"cannot be started", "no such file"}},
+		{"no directory", Launch{Bin: "sh", Dir: "-"}, "", []string{"no directory"}},
+		{"exits at once", Launch{Bin: script}, "", []string{"exit status 3", "going at once"}},
+		{"says nothing", Launch{Bin: self, Peer: true}, "deaf", []string{"no answer", "deadline exceeded", "I am deaf"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv(roleEnv, c.role)
+			if c.l.Dir == "" {
+				c.l.Dir = t.TempDir()
+			} else {
+				c.l.Dir = ""
+			}
+			begin := time.Now()
+			s, err := Start(limit(t, time.Second), c.l)
+			if s != nil {
+				s.Stop()
+			}
+			contains(t, err, c.words...)
+			if took := time.Since(begin); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// deaf listens on the port it is given and never says a word.
+func deaf() {
+	fmt.Println("I am deaf")
+	for i, arg := range os.Args {
+		if arg == "--port" {
+			if l, err := net.Listen("tcp", "127.0.0.1:"+os.Args[i+1]); err == nil {
+				defer func() { _ = l.Close() }()
+			}
+		}
+	}
+	signal.Ignore(syscall.SIGTERM)
+	select {}
+}
+
+// A directive that the server does not know is told in its own words.
+func TestUnknownDirective(t *testing.T) {
+	for name, bin := range map[string]func(*testing.T) string{"redis": redisBin, "kvd": kvdBin} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Start(limit(t, 10*time.Second), Launch{Name: "valkey", Bin: bin(t), Dir: t.TempDir(),
+				Args: []string{"--forkless-infrastructure-enabled", "yes", "--bgsave-default-method", "forkless"}})
+			contains(t, err, "valkey does not come up", "the process has ended", "forkless-infrastructure-enabled")
+		})
+	}
+}
+
+// Who answers on the port must be the process that was started.
+func TestPortInUse(t *testing.T) {
+	both(t, nil, func(t *testing.T, s *Server) {
+		_, port, _ := net.SplitHostPort(s.Addr)
+		n, _ := strconv.Atoi(port)
+		other, err := Start(limit(t, 10*time.Second), Launch{Bin: s.cmd.Path, Dir: t.TempDir(), Port: n})
+		if other != nil {
+			other.Stop()
+		}
+		contains(t, err, "in use")
+	})
+}
+
+// A wrapper script is fine: the figures are those of the server below it.
+func TestWrapperScript(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "wrapper")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+redisBin(t)+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := launch(t, script)
+	if s.PID == s.cmd.Process.Pid {
+		t.Error("PID is the script's")
+	}
+	s.Stop()
+	wantGone(t, s.PID)
+}
+
+// parent starts a server and waits to be killed.
+func parent() {
+	s, err := Start(context.Background(), Launch{Bin: "redis-server", Dir: os.Getenv("DIR")})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(s.PID)
+	select {}
+}
+
+func TestServersDieWithTheirParent(t *testing.T) {
+	redisBin(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=parent", "DIR="+t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	_, err = fmt.Fscan(out, &pid)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantGone(t, pid)
+}
+
+// A server that stands still does not keep the caller, and a late reply is not
+// taken for that of the next command.
+func TestStoppedServer(t *testing.T) {
+	both(t, nil, func(t *testing.T, s *Server) {
+		if err := syscall.Kill(s.PID, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.DoContext(limit(t, 100*time.Millisecond), "ECHO", "late")
+		contains(t, err, "deadline exceeded")
+		_ = syscall.Kill(s.PID, syscall.SIGCONT)
+		if reply := do(t, s, "ECHO", "now"); reply != "now" {
+			t.Errorf("%v", reply)
+		}
+	})
+}
+
+func TestAttach(t *testing.T) {
+	both(t, nil, func(t *testing.T, s *Server) {
+		r, err := Attach(t.Context(), "there", s.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Remote || r.Version() != s.Version() || !r.Alive() || r.PID != 0 || r.Dir != "" {
+			t.Errorf("%+v", r)
+		}
+		save := saveOf(t, r, "BGSAVE")
+		if save.Error != "" || save.Seconds <= 0 || save.Bytes != 0 {
+			t.Errorf("%+v", save)
+		}
+		samples := NewSampler(r, time.Now().Sub(time.Now()).Abs, time.Millisecond)
+		samples.Pause()
+		samples.Resume()
+		if list := samples.Stop(); len(list) != 0 {
+			t.Errorf("%+v", list)
+		}
+		r.Stop()
+		if !s.Alive() {
+			t.Error("Stop of an attached server ended it")
+		}
+		s.Kill()
+		_, err = Attach(t.Context(), "there", s.Addr)
+		contains(t, err, "there at "+s.Addr, "refused")
+	})
+}

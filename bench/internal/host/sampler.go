@@ -1,0 +1,244 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"kvd/bench/internal/result"
+)
+
+const (
+	readTries = 3               // of a sample during which a child came or went
+	infoLimit = 2 * time.Second // for the deferred bytes; a stopped server must not stop the sampler
+)
+
+// Sampler reads the memory, faults and CPU time of a server and its descendants
+// at an interval.
+//
+// Every figure of a sample is an underestimate or exact, never more: the
+// descendants are listed first, then the server is read, then they are. A child
+// that ends in between makes the sum of Pss too small (and the sample is taken
+// again); in another order memory that is shared would count twice.
+//
+//   - PssBytes, PTEBytes: server and descendants.
+//   - RssBytes, HugeBytes, MinorFaults, ServerCPUSec: the server alone.
+//   - CopiedBytes: Private_Dirty of the descendants. What a forked child has for
+//     itself alone is what the server has changed since (the kernel copied it)
+//     and the child's own buffers, so it is also what Redis calls copy-on-write.
+//     File pages are not in it, being clean. Private_Clean is left out: of
+//     anonymous memory it could only be what was read back from swap. (Checked
+//     on a child of redis-server: 2 * Pss_Anon - Anonymous, which is the
+//     anonymous memory it shares with nobody, was Private_Dirty to the KiB.)
+//   - ChildFaults, ChildCPUSec: descendants that live, and those that ended, as
+//     soon as they have been waited for. Never smaller than in the sample before.
+//   - DeferredBytes: mem_arena_deferred of INFO; kvd has it.
+type Sampler struct {
+	server *Server
+	now    func() time.Duration
+	every  time.Duration
+	info   *client // for DeferredBytes, nil if there is no such figure
+
+	wake   chan struct{} // Resume: a sample now
+	quit   chan struct{}
+	ended  chan struct{}
+	finish sync.Once
+
+	mu      sync.Mutex // held while a sample is taken
+	paused  bool
+	samples []result.MemorySample
+	err     error
+}
+
+// NewSampler takes a first sample and then one every so often until Stop, each
+// with the time that now tells at its beginning. Of a remote server it takes none.
+// What a sample costs, and so what interval is reasonable, depends on the size
+// and the pages of the server: see readPages.
+func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampler {
+	m := &Sampler{server: s, now: now, every: max(every, time.Millisecond),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{})}
+	if s.Remote {
+		close(m.ended)
+		return m
+	}
+	m.connect()
+	m.mu.Lock()
+	m.sample()
+	m.mu.Unlock()
+	go m.run()
+	return m
+}
+
+// connect opens a connection of the sampler's own: a long command on the
+// Server's must not delay a sample.
+func (m *Sampler) connect() {
+	ctx, cancel := context.WithTimeout(context.Background(), infoLimit)
+	defer cancel()
+	c, err := dial(ctx, m.server.Addr)
+	if err != nil {
+		return
+	}
+	m.info = c
+	if _, ok := m.deferred(); !ok && m.info != nil {
+		m.info.close()
+		m.info = nil
+	}
+}
+
+func (m *Sampler) run() {
+	defer close(m.ended)
+	t := time.NewTicker(m.every)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.quit:
+			return
+		case <-m.wake:
+		case <-t.C:
+		}
+		m.mu.Lock()
+		if !m.paused {
+			m.sample()
+		}
+		m.mu.Unlock()
+	}
+}
+
+// Pause takes a sample and returns; none is taken or under way from then on
+// until Resume. Call it just before a save: a clone() would wait for the walk of
+// the page tables, and the sample is the state to compare with.
+func (m *Sampler) Pause() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.paused && !m.server.Remote {
+		m.sample()
+	}
+	m.paused = true
+}
+
+// Resume goes on, with a sample at once.
+func (m *Sampler) Resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = false
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stop takes a last sample, unless the server has gone, and returns all of them
+// by time. Idempotent. The caller owns the slice.
+func (m *Sampler) Stop() []result.MemorySample {
+	m.finish.Do(func() {
+		close(m.quit)
+		<-m.ended
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.server.Remote {
+			return
+		}
+		m.sample()
+		if m.info != nil {
+			m.info.close()
+		}
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.samples)
+}
+
+// Err returns why the last sample could not be taken, nil if it could. That the
+// server has ended is such a reason.
+func (m *Sampler) Err() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// sample takes one; the caller holds mu.
+func (m *Sampler) sample() {
+	if m.server.exited() {
+		m.err = m.server.exit()
+		return
+	}
+	var s result.MemorySample
+	for try := 0; try < readTries; try++ {
+		at := m.now().Seconds()
+		var steady bool
+		if s, steady, m.err = readTree(m.server.PID); m.err != nil {
+			return
+		}
+		s.AtSec = at
+		if steady {
+			break
+		}
+	}
+	if n := len(m.samples); n > 0 {
+		last := m.samples[n-1]
+		s.ChildFaults = max(s.ChildFaults, last.ChildFaults)
+		s.ChildCPUSec = max(s.ChildCPUSec, last.ChildCPUSec)
+	}
+	s.DeferredBytes, _ = m.deferred()
+	m.samples = append(m.samples, s)
+}
+
+// deferred asks kvd for the bytes it holds back for a save. The other servers
+// have no such figure. After a failure it is not asked for again.
+func (m *Sampler) deferred() (n int64, ok bool) {
+	if m.info == nil {
+		return 0, false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), infoLimit)
+	defer cancel()
+	reply, err := m.info.do(ctx, "INFO", "memory")
+	if err != nil {
+		m.info.close()
+		m.info = nil
+		return 0, false
+	}
+	text, _ := reply.(string)
+	n, err = strconv.ParseInt(parseInfo(text)["mem_arena_deferred"], 10, 64)
+	return n, err == nil
+}
+
+// readTree reads one sample. It is not steady if a child came or went meanwhile.
+func readTree(pid int) (s result.MemorySample, steady bool, err error) {
+	family := descendants(pid)
+	before, err := readStat(pid)
+	if err != nil {
+		return s, false, err
+	}
+	p, err := readPages(pid)
+	if err != nil {
+		return s, false, err
+	}
+	if s.PTEBytes, err = readPTE(pid); err != nil {
+		return s, false, err
+	}
+	s.PssBytes, s.RssBytes, s.HugeBytes = p.pss, p.rss, p.huge
+	s.MinorFaults, s.ServerCPUSec = before.faults, float64(before.ticks)/ticksPerSec
+	faults, ticks := before.endedFaults, before.endedTicks
+	for _, child := range family {
+		st, err := readStat(child)
+		if err != nil {
+			continue
+		}
+		faults, ticks = faults+st.faults+st.endedFaults, ticks+st.ticks+st.endedTicks
+		p, err := readPages(child)
+		if err != nil { // it has ended and is not yet waited for
+			continue
+		}
+		pte, _ := readPTE(child)
+		s.Children++
+		s.PssBytes, s.PTEBytes, s.CopiedBytes = s.PssBytes+p.pss, s.PTEBytes+pte, s.CopiedBytes+p.privateDirty
+	}
+	s.ChildFaults, s.ChildCPUSec = faults, float64(ticks)/ticksPerSec
+	after, err := readStat(pid)
+	steady = err == nil && after.endedFaults == before.endedFaults && slices.Equal(family, descendants(pid))
+	return s, steady, nil
+}

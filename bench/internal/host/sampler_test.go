@@ -1,0 +1,349 @@
+//go:build linux
+
+package host
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"kvd/bench/internal/result"
+)
+
+const mib = 1 << 20
+
+// touched is memory that has pages.
+func touched(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i < n; i += 4096 {
+		b[i] = 1
+	}
+	return b
+}
+
+// memory does what it is told on standard input, and says so: "grow" touches
+// 100 MiB, "child" starts a burner, "reap" lets it end and waits for it.
+func memory() {
+	var keep [][]byte
+	var child *exec.Cmd
+	var end io.Closer
+	in := bufio.NewScanner(os.Stdin)
+	fmt.Println("ready")
+	for in.Scan() {
+		switch in.Text() {
+		case "grow":
+			keep = append(keep, touched(100*mib))
+		case "child":
+			child = exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), roleEnv+"=burner")
+			out, err := child.StdoutPipe()
+			must(err)
+			end, err = child.StdinPipe()
+			must(err)
+			must(child.Start())
+			_, err = fmt.Fscanln(out)
+			_ = err // an empty line
+		case "reap":
+			_ = end.Close()
+			_ = child.Wait()
+		}
+		fmt.Println(in.Text(), len(keep))
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+// burner touches 60 MiB and uses 200 ms of CPU time, then waits for the end of
+// its input.
+func burner() {
+	b := touched(60 * mib)
+	for begin := time.Now(); cpuTime() < 0.2 && time.Since(begin) < 20*time.Second; {
+		b[0]++
+	}
+	fmt.Println()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	fmt.Fprint(io.Discard, b[0])
+}
+
+func cpuTime() float64 {
+	s, _ := readStat(os.Getpid())
+	return float64(s.ticks) / ticksPerSec
+}
+
+// puppet is a memory process and a Server for it.
+type puppet struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Scanner
+	*Server
+}
+
+func newPuppet(t *testing.T) *puppet {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleEnv+"=memory")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Name: "puppet", Addr: "127.0.0.1:1", PID: cmd.Process.Pid, cmd: cmd, done: make(chan struct{})}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	p := &puppet{t, in, bufio.NewScanner(out), s}
+	p.out.Scan()
+	return p
+}
+
+func (p *puppet) tell(what string) {
+	p.t.Helper()
+	if _, err := fmt.Fprintln(p.in, what); err != nil {
+		p.t.Fatal(err)
+	}
+	if !p.out.Scan() || !strings.HasPrefix(p.out.Text(), what) {
+		p.t.Fatalf("%s: %q", what, p.out.Text())
+	}
+}
+
+func near(t *testing.T, what string, got, want, off float64) {
+	t.Helper()
+	if got < want-off || got > want+off {
+		t.Errorf("%s: %g, want %g ± %g", what, got, want, off)
+	}
+}
+
+// A growth of 100 MiB, and a child with 60 MiB and 0.2 s of CPU time, are found
+// with these figures, also after the child has ended.
+func TestSamplerMeasures(t *testing.T) {
+	p := newPuppet(t)
+	now := clock()
+	m := NewSampler(p.Server, now, time.Hour)
+	m.Pause()
+	save := result.Save{AtSec: now().Seconds()}
+	p.tell("grow")
+	p.tell("child")
+	m.Resume()
+	wait(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.samples) == 3 })
+	p.tell("reap")
+	save.EndSec = now().Seconds()
+	m.Pause()
+	samples := m.Stop()
+	if m.Err() != nil || len(samples) < 4 {
+		t.Fatal(m.Err(), samples)
+	}
+	base, during, after := samples[1], samples[2], samples[3]
+	near(t, "RSS growth", float64(during.RssBytes-base.RssBytes)/mib, 100, 12)
+	near(t, "Pss growth", float64(during.PssBytes-base.PssBytes)/mib, 163, 15)
+	near(t, "copied", float64(during.CopiedBytes)/mib, 62, 6)
+	if base.Children != 0 || during.Children != 1 || after.Children != 0 || base.CopiedBytes != 0 || after.CopiedBytes != 0 {
+		t.Errorf("children: %+v", samples)
+	}
+	near(t, "child's CPU time, alive", during.ChildCPUSec, 0.22, 0.05)
+	near(t, "child's CPU time, ended", after.ChildCPUSec, during.ChildCPUSec+0.02, 0.05)
+	if during.ChildFaults < 200 || after.ChildFaults < during.ChildFaults || during.MinorFaults <= base.MinorFaults {
+		t.Errorf("faults: %+v", samples)
+	}
+	if during.PTEBytes <= base.PTEBytes || base.PTEBytes == 0 {
+		t.Errorf("page tables: %d, %d", base.PTEBytes, during.PTEBytes)
+	}
+
+	Summarize(samples, &save)
+	near(t, "extra memory", float64(*save.ExtraMemoryBytes)/mib, 163, 15)
+	near(t, "copied", float64(*save.CopiedBytes)/mib, 62, 6)
+	near(t, "child's CPU time", *save.ChildCPUSec, 0.23, 0.06)
+	if save.DeferredBytes != nil {
+		t.Error("deferred bytes out of nothing")
+	}
+}
+
+func wait(t *testing.T, until func() bool) {
+	t.Helper()
+	for range 500 {
+		if until() {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Fatal("it does not happen")
+}
+
+func TestSamplerPause(t *testing.T) {
+	p := newPuppet(t)
+	now := clock()
+	m := NewSampler(p.Server, now, time.Millisecond)
+	taken := func() int { m.mu.Lock(); defer m.mu.Unlock(); return len(m.samples) }
+	wait(t, func() bool { return taken() > 5 })
+	before := now()
+	m.Pause()
+	paused := taken()
+	if at := m.samples[paused-1].AtSec; at < before.Seconds() || at > now().Seconds() {
+		t.Errorf("the last sample is of %g s, Pause of %v", at, before)
+	}
+	time.Sleep(50 * time.Millisecond)
+	if n := taken(); n != paused {
+		t.Errorf("%d samples while paused", n-paused)
+	}
+	m.Resume()
+	resumed := now()
+	wait(t, func() bool { return taken() > paused })
+	if late := m.samples[paused].AtSec - resumed.Seconds(); late > 0.05 {
+		t.Errorf("the first sample is %g s after Resume", late)
+	}
+	m.Pause()
+	paused = taken()
+	samples := m.Stop()
+	if len(samples) != paused+1 || len(m.Stop()) != len(samples) {
+		t.Errorf("%d samples after Stop, %d before", len(samples), paused)
+	}
+	for i := range samples[1:] {
+		if samples[i+1].AtSec < samples[i].AtSec {
+			t.Errorf("samples are not in order: %v", samples)
+		}
+	}
+}
+
+// Samples of a real save: a fork has a child, a thread has none.
+func TestSamplerSeesSaves(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		bin     func(*testing.T) string
+		command []string
+		child   bool
+	}{
+		{"redis", redisBin, []string{"BGSAVE"}, true},
+		{"kvd fork", kvdBin, []string{"BGSAVE", "FORK"}, true},
+		{"kvd thread", kvdBin, []string{"BGSAVE", "THREAD"}, false},
+		{"kvd copy", kvdBin, []string{"BGSAVE", "COPY"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := launch(t, c.bin(t), "--enable-debug-command", "yes")
+			do(t, s, "DEBUG", "POPULATE", "150000", "k", "500")
+			now, ctx := clock(), limit(t, 30*time.Second)
+			m := NewSampler(s, now, 2*time.Millisecond)
+			m.Pause()
+			v, err := s.Bgsave(ctx, c.command)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Resume()
+			save, err := v.Wait(ctx, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(150 * time.Millisecond)
+			samples := m.Stop()
+			Summarize(samples, save)
+			if save.ExtraMemoryBytes == nil || *save.ExtraMemoryBytes < 0 || save.PTEPeakBytes == nil || *save.PTEPeakBytes < *save.PTEBeforeBytes ||
+				save.MinorFaults == nil || save.ServerCPUSec == nil || *save.ServerCPUSec < 0 {
+				t.Errorf("%+v", save)
+			}
+			if (save.CopiedBytes != nil) != c.child || (save.ChildFaults != nil) != c.child || (save.ChildCPUSec != nil) != c.child {
+				t.Errorf("child: copied %v, faults %v, CPU %v", save.CopiedBytes, save.ChildFaults, save.ChildCPUSec)
+			}
+			if c.child && *save.ChildFaults == 0 {
+				t.Error("a child without faults")
+			}
+			if (save.DeferredBytes != nil) != strings.HasPrefix(c.name, "kvd") {
+				t.Errorf("deferred: %v", save.DeferredBytes)
+			}
+			var last result.MemorySample
+			for _, x := range samples {
+				if x.ChildFaults < last.ChildFaults || x.ChildCPUSec < last.ChildCPUSec || x.MinorFaults < last.MinorFaults || x.ServerCPUSec < last.ServerCPUSec {
+					t.Errorf("a counter goes backwards: %+v after %+v", x, last)
+				}
+				if x.RssBytes < 75_000_000 {
+					t.Errorf("RSS %d with 75 MB of values", x.RssBytes)
+				}
+				last = x
+			}
+		})
+	}
+}
+
+// The sampler ends with its server, and keeps what it has.
+func TestSamplerOfKilledServer(t *testing.T) {
+	s := launch(t, redisBin(t))
+	m := NewSampler(s, clock(), time.Millisecond)
+	wait(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.samples) > 3 })
+	s.Kill()
+	m.Pause()
+	if len(m.Stop()) < 4 || m.Err() == nil {
+		t.Error(m.Err())
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestSummarize(t *testing.T) {
+	samples := []result.MemorySample{
+		{AtSec: 0, PssBytes: 900, PTEBytes: 5},
+		{AtSec: 1, PssBytes: 1000, PTEBytes: 10, MinorFaults: 100, ServerCPUSec: 1, ChildFaults: 7, ChildCPUSec: 0.5},
+		{AtSec: 2, PssBytes: 1100, PTEBytes: 30, MinorFaults: 200, ServerCPUSec: 2, ChildFaults: 9, ChildCPUSec: 0.6, CopiedBytes: 50, Children: 1, DeferredBytes: 3},
+		{AtSec: 3, PssBytes: 1050, PTEBytes: 20, MinorFaults: 300, ServerCPUSec: 3, ChildFaults: 9, ChildCPUSec: 0.7, CopiedBytes: 40, Children: 1, DeferredBytes: 9},
+		{AtSec: 4, PssBytes: 2000, PTEBytes: 90, MinorFaults: 400, ServerCPUSec: 4, ChildFaults: 10, ChildCPUSec: 0.8, DeferredBytes: 99},
+	}
+	save := result.Save{AtSec: 1.5, EndSec: 3.5, DeferredBytes: ptr(int64(1))}
+	Summarize(samples, &save)
+	if *save.ExtraMemoryBytes != 100 || *save.CopiedBytes != 50 || *save.PTEBeforeBytes != 10 || *save.PTEPeakBytes != 30 || *save.DeferredBytes != 9 {
+		t.Errorf("extra %d, copied %d, PTE %d, %d, deferred %d", *save.ExtraMemoryBytes, *save.CopiedBytes, *save.PTEBeforeBytes, *save.PTEPeakBytes, *save.DeferredBytes)
+	}
+	if *save.MinorFaults != 200 || *save.ServerCPUSec != 2 || *save.ChildFaults != 2 {
+		t.Errorf("faults %d, CPU %g, child's faults %d", *save.MinorFaults, *save.ServerCPUSec, *save.ChildFaults)
+	}
+	near(t, "child's CPU time", *save.ChildCPUSec, 0.2, 1e-9)
+
+	save = result.Save{AtSec: 3.2, EndSec: 3.6} // shorter than the interval: nothing was seen of it but its ended child
+	Summarize(samples, &save)
+	if save.ExtraMemoryBytes != nil || save.CopiedBytes != nil || save.PTEPeakBytes != nil || save.DeferredBytes != nil || *save.ChildFaults != 1 {
+		t.Errorf("%+v", save)
+	}
+	near(t, "CPU time of a part of an interval", *save.ServerCPUSec, 0.4, 1e-9)
+
+	for _, list := range [][]result.MemorySample{nil, samples[4:], samples[:1]} {
+		save = result.Save{AtSec: 1.5, EndSec: 3.5}
+		Summarize(list, &save)
+		if save.ExtraMemoryBytes != nil || save.MinorFaults != nil || save.ChildCPUSec != nil {
+			t.Errorf("figures out of %d samples: %+v", len(list), save)
+		}
+	}
+
+	shrinks := []result.MemorySample{{AtSec: 0, PssBytes: 1000}, {AtSec: 1, PssBytes: 500}, {AtSec: 2, PssBytes: 500}}
+	save = result.Save{AtSec: 0.5, EndSec: 1.5}
+	Summarize(shrinks, &save)
+	if *save.ExtraMemoryBytes != 0 || save.CopiedBytes != nil || save.ChildFaults != nil {
+		t.Errorf("%+v", save)
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	s, err := parseStat([]byte("77 (a) b (c) S 12 34 56 0 -1 4194304 1000 20 3 4 250 50 7 3 20 0 1 0 100\n"))
+	if err != nil || s != (stat{state: "S", parent: 12, group: 34, faults: 1000, endedFaults: 20, ticks: 300, endedTicks: 10}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for _, odd := range []string{"", "77 a S 1", "77 (a) S 1 2 3", "77 (a) S x 34 56 0 -1 4194304 1000 20 3 4 250 50 7 3 20"} {
+		if _, err := parseStat([]byte(odd)); err == nil {
+			t.Errorf("%q is accepted", odd)
+		}
+	}
+	if err := readKiB([]byte("Rss: 12 kB\n"), map[string]*int64{"Rss": new(int64), "Pss": new(int64)}); err == nil {
+		t.Error("a missing figure is accepted")
+	}
+}
