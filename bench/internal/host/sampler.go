@@ -27,13 +27,9 @@ const (
 //
 //   - PssBytes, PTEBytes: server and descendants.
 //   - RssBytes, HugeBytes, MinorFaults, ServerCPUSec: the server alone.
-//   - CopiedBytes: Private_Dirty of the descendants. What a forked child has for
-//     itself alone is what the server has changed since (the kernel copied it)
-//     and the child's own buffers, so it is also what Redis calls copy-on-write.
-//     File pages are not in it, being clean. Private_Clean is left out: of
-//     anonymous memory it could only be what was read back from swap. (Checked
-//     on a child of redis-server: 2 * Pss_Anon - Anonymous, which is the
-//     anonymous memory it shares with nobody, was Private_Dirty to the KiB.)
+//   - CopiedBytes: Private_Dirty of the descendants, without files. What a forked
+//     child has for itself alone is what the server has changed since (the kernel
+//     copied it) and the child's own buffers; Redis calls it copy-on-write.
 //   - ChildFaults, ChildCPUSec: descendants that live, and those that ended, as
 //     soon as they have been waited for. Never smaller than in the sample before.
 //   - DeferredBytes: mem_arena_deferred of INFO; kvd has it.
@@ -235,7 +231,7 @@ func readTree(pid int) (s result.MemorySample, steady bool, err error) {
 		}
 		pte, _ := readPTE(child)
 		s.Children++
-		s.PssBytes, s.PTEBytes, s.CopiedBytes = s.PssBytes+p.pss, s.PTEBytes+pte, s.CopiedBytes+p.privateDirty
+		s.PssBytes, s.PTEBytes, s.CopiedBytes = s.PssBytes+p.pss, s.PTEBytes+pte, s.CopiedBytes+p.own(len(family) == 1)
 	}
 	s.ChildFaults, s.ChildCPUSec = faults, float64(ticks)/ticksPerSec
 	after, err := readStat(pid)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,8 +77,9 @@ func burner() {
 }
 
 func cpuTime() float64 {
-	s, _ := readStat(os.Getpid())
-	return float64(s.ticks) / ticksPerSec
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // puppet is a memory process and a Server for it.
