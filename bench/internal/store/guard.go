@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -133,5 +134,15 @@ func (s *Store) explain(doing string, err error) error {
 	case pebble.IsCorruptionError(err):
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return fmt.Errorf("results in %s: %s: %w", s.dir, words, err)
+	return fmt.Errorf("results in %s: %s: %w", s.dir, words, oneLine{err})
+}
+
+// oneLine is an error without the further lines that pebble's have for machines.
+type oneLine struct{ error }
+
+func (e oneLine) Unwrap() error { return e.error }
+
+func (e oneLine) Error() string {
+	text, _, _ := strings.Cut(e.error.Error(), "\n")
+	return text
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -192,6 +193,22 @@ const lastRef = "last"
 // one, "last", or "last~2" for the second before the last. It fails with
 // ErrNotFound or ErrAmbiguous and names runs that may have been meant.
 func (s *Store) Resolve(ref string) (string, error) {
+	// An ID needs no list, which another run's damage may prevent.
+	if checkID(ref) == nil {
+		found, err := inDB(s, "look for run "+ref, func(db *pebble.DB) (bool, error) {
+			_, closer, err := db.Get([]byte(configKey(ref)))
+			if errors.Is(err, pebble.ErrNotFound) {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			return true, closer.Close()
+		})
+		if found || err != nil {
+			return ref, err
+		}
+	}
 	ids, err := s.ids()
 	if err != nil {
 		return "", err
@@ -204,9 +221,6 @@ func (s *Store) Resolve(ref string) (string, error) {
 	}
 	var fits []string
 	for _, id := range ids {
-		if id == ref {
-			return id, nil
-		}
 		if ref != "" && strings.HasPrefix(id, ref) {
 			fits = append(fits, id)
 		}
