@@ -1,0 +1,140 @@
+//go:build linux
+
+package peer
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestNothingAnswersConstants(t *testing.T) {
+	p := start(t, "nothing", "--value-bytes", "5")
+	c := p.dial()
+	c.want("xxxxx", "GET", "any")
+	c.want("OK", "SET", "any", "thing")
+	c.want("3", "DEL", "a", "b", "c")
+	c.want("PONG", "PING")
+	c.want("0", "DBSIZE")
+	c.want("2", "RPUSH", "l", "a", "b")
+	c.want("2", "HSET", "h", "f", "v", "g", "w")
+	c.want("xxxxx", "HGET", "h", "f")
+	c.want("-ERR unknown command 'INCR', with args beginning with: 'a' ", "INCR", "a")
+	c.want("-ERR unknown command 'BGSAVE', with args beginning with: ", "BGSAVE")
+	c.want("-ERR wrong number of arguments for 'get' command", "GET")
+	if got := c.info("process_id"); got != strconv.Itoa(p.cmd.Process.Pid) {
+		t.Errorf("process_id %s", got)
+	}
+	c.want("OK", "SET", "a", "b")
+	if code := p.terminate(); code != 0 {
+		t.Errorf("status %d", code)
+	}
+}
+
+// replies returns the times at which a client got its PINGs answered, until stop
+// is closed.
+func replies(c *client, stop <-chan struct{}) <-chan []time.Time {
+	out := make(chan []time.Time, 1)
+	go func() {
+		at := []time.Time{time.Now()}
+		for {
+			select {
+			case <-stop:
+				out <- at
+				return
+			default:
+			}
+			if _, err := c.Do("PING"); err != nil {
+				out <- nil
+				return
+			}
+			at = append(at, time.Now())
+		}
+	}()
+	return out
+}
+
+func longestGap(at []time.Time) (gap time.Duration) {
+	for i := 1; i < len(at); i++ {
+		gap = max(gap, at[i].Sub(at[i-1]))
+	}
+	return gap
+}
+
+// TestPauseIsSeenByAll: each of two clients, on event loops of their own, sees the
+// pause that INFO tells, and so does the one that asked for the save.
+func TestPauseIsSeenByAll(t *testing.T) {
+	p := start(t, "pause", "--io-threads", "2", "--save-ms", "100")
+	asking, a, b := p.dial(), p.dial(), p.dial()
+	stop := make(chan struct{})
+	one, two := replies(a, stop), replies(b, stop)
+	time.Sleep(100 * time.Millisecond)
+	from := time.Now()
+	asking.want(textStarted, "BGSAVE")
+	took := time.Since(from)
+	asking.want("-"+textInProgress, "BGSAVE", "pause")
+	time.Sleep(200 * time.Millisecond)
+	close(stop)
+	const stated = 50 * time.Millisecond
+	for name, gap := range map[string]time.Duration{"one client": longestGap(<-one), "the other": longestGap(<-two), "who asked": took} {
+		if gap < stated || gap > stated+slack {
+			t.Errorf("%s saw a gap of %v, not %v", name, gap, stated)
+		}
+	}
+	usec, _ := strconv.Atoi(asking.info("rdb_last_pause_usec"))
+	if d := time.Duration(usec) * time.Microsecond; d < stated || d > stated+slack {
+		t.Errorf("INFO tells %v", d)
+	}
+	if got := asking.info("rdb_last_bgsave_status") + asking.info("rdb_saves") + asking.info("rdb_bgsave_in_progress"); got != "ok10" {
+		t.Errorf("the save ended as %s", got)
+	}
+	usec, _ = strconv.Atoi(asking.info("rdb_last_bgsave_time_usec"))
+	if d := time.Duration(usec) * time.Microsecond; d < 150*time.Millisecond || d > 150*time.Millisecond+2*slack {
+		t.Errorf("the save took %v", d)
+	}
+	asking.want("-ERR syntax error", "BGSAVE", "fork")
+	asking.want("-ERR syntax error", "BGSAVE", "pause", "pause")
+	if code := p.terminate(); code != 0 {
+		t.Errorf("status %d", code)
+	}
+}
+
+// slack is how late things may be on a busy machine.
+const slack = 25 * time.Millisecond
+
+// TestLeakIsSeen: the stated memory is there during the save, and not after it.
+func TestLeakIsSeen(t *testing.T) {
+	p := start(t, "leak", "--save-ms", "300")
+	c := p.dial()
+	used := func() int64 {
+		n, _ := strconv.ParseInt(c.info("used_memory"), 10, 64)
+		return n
+	}
+	before := used()
+	c.want(textStarted, "BGSAVE")
+	time.Sleep(200 * time.Millisecond)
+	during := used() - before
+	if c.info("rdb_bgsave_in_progress") != "1" {
+		t.Fatal("the save is over")
+	}
+	for c.info("rdb_bgsave_in_progress") == "1" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	after := used() - before
+	const stated, noise = 100e6, 4e6
+	if during < stated-noise || during > stated+noise || after > noise {
+		t.Errorf("%d bytes more during the save, %d after it", during, after)
+	}
+	c.want("0", "DBSIZE")
+	if got := c.do("BGSAVE", "LEAK"); got != textStarted {
+		t.Fatal(got)
+	}
+	if code := p.terminate(); code != 0 { // in the middle of a save
+		t.Errorf("status %d", code)
+	}
+	if _, err := unix.Getpgid(p.cmd.Process.Pid); err == nil {
+		t.Error("it lives on")
+	}
+}
