@@ -1,0 +1,447 @@
+//go:build linux
+
+// Package trial runs one contestant in one scenario, once: start, fill, clients
+// before, during and after a background save, and the start on what was saved.
+//
+//	start ─ fill ─ settle ─┬─ warm ─ before ─┬─ during ─┬─ after ─┬─ stop ─ start again
+//	                       clients run       BGSAVE     saved     clients end
+//
+// Every server is fresh: nothing of an earlier trial is in its memory or on its
+// disk. What was measured before an error or an interruption is kept.
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"kvd/bench/internal/contest"
+	"kvd/bench/internal/host"
+	"kvd/bench/internal/load"
+	"kvd/bench/internal/result"
+	"kvd/bench/internal/scenario"
+	"kvd/bench/internal/slowdisk"
+)
+
+// Options say what to run.
+type Options struct {
+	Scenario   scenario.Scenario // scaled, see Scenario.Scaled
+	Contestant contest.Contestant
+	Round      int
+	Seed       uint64
+	Warm       time.Duration // clients run, nothing is counted
+	Before     time.Duration
+	After      time.Duration
+	// SampleEvery is the time between two samples of the memory: a walk over the
+	// page tables of the server, so not too often.
+	SampleEvery time.Duration
+	Root        string  // the directory in which the trial makes its own
+	CeilingOps  float64 // of the generator in the scenario's shape; 0: unknown
+	// Progress is told what is being done, and how much of it, 0 to 1 or below 0
+	// where nobody knows.
+	Progress func(step string, done float64)
+}
+
+const (
+	saveLimit = 15 * time.Minute // for one background save
+	stopLimit = time.Minute
+
+	pacedShare = 0.5 // of the ceiling: what a paced rate may be
+	boundShare = 0.8 // above it a closed loop measures the generator
+)
+
+// Run runs a trial. It does not fail: what went wrong stands in the result. When
+// ctx ends, the trial does too, with what it has, marked partial.
+func Run(ctx context.Context, o Options) result.Trial {
+	s := o.Scenario
+	r := runner{Options: o, out: result.Trial{
+		Scenario: s.Name, Contestant: o.Contestant.Name, Round: o.Round,
+		Keys: s.Keys, ValueBytes: s.ValueBytes, DataBytes: s.DataBytes(), CeilingOps: o.CeilingOps,
+	}}
+	if reason := o.Contestant.Cannot(s); reason != nil {
+		r.out.Skipped = reason.Error()
+		return r.out
+	}
+	err := r.run(ctx)
+	var skipped skip
+	switch {
+	case errors.As(err, &skipped):
+		r.out.Skipped = err.Error()
+	case ctx.Err() != nil:
+		r.out.Partial = true
+	case err != nil:
+		r.out.Error = err.Error()
+	}
+	return r.out
+}
+
+// skip is the reason why a trial does not apply; it is no failure.
+type skip struct{ error }
+
+type runner struct {
+	Options
+	out    result.Trial
+	launch host.Launch
+	server *host.Server
+}
+
+func (r *runner) run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp(r.Root, r.Contestant.Name+"-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := r.room(dir); err != nil {
+		return err
+	}
+	data, unmount, err := r.dataDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unmount()
+	if err := r.start(ctx, data); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.end()) }()
+	if err := r.fill(ctx); err != nil {
+		return err
+	}
+	if r.Scenario.Quiet {
+		err = r.quiet(ctx)
+	} else {
+		err = r.clients(ctx)
+	}
+	if err != nil || !r.Scenario.Reload || r.server.Remote || r.out.Save == nil || r.out.Save.Error != "" {
+		return err
+	}
+	return r.reload(ctx)
+}
+
+// room refuses what the memory or the disk would not hold: a machine that swaps or
+// kills measures nothing. Redis needs about 90 B a key more than the data, and as
+// much again when everything is copied.
+func (r *runner) room(dir string) error {
+	if r.Contestant.Addr != "" {
+		return nil
+	}
+	const overhead = 90
+	need := 2 * (r.out.DataBytes + overhead*r.Scenario.Keys*int64(max(1, r.Scenario.Members)))
+	if free := host.Machine(dir).FreeMemoryBytes; free > 0 && need > free {
+		return skip{fmt.Errorf("it may need %d MB of memory, %d MB are free", need/1e6, free/1e6)}
+	}
+	free, err := host.FreeBytes(dir)
+	if err != nil {
+		return err
+	}
+	if need > free {
+		return skip{fmt.Errorf("it may need %d MB in %s, %d MB are free", need/1e6, dir, free/1e6)}
+	}
+	return nil
+}
+
+// dataDir returns where the server keeps its files, behind a slow disk if the
+// scenario wants one.
+func (r *runner) dataDir(dir string) (data string, unmount func(), err error) {
+	data = filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return "", nil, err
+	}
+	if r.Scenario.SinkBytesPerSecond == 0 {
+		return data, func() {}, nil
+	}
+	backing := filepath.Join(dir, "backing")
+	if err := os.Mkdir(backing, 0o700); err != nil {
+		return "", nil, err
+	}
+	disk, err := slowdisk.Mount(backing, data, r.Scenario.SinkBytesPerSecond)
+	if errors.Is(err, slowdisk.ErrUnavailable) {
+		return "", nil, skip{err}
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return data, func() { _ = disk.Unmount() }, nil
+}
+
+func (r *runner) start(ctx context.Context, data string) (err error) {
+	r.progress("start", -1)
+	c := r.Contestant
+	if c.Addr != "" {
+		if r.server, err = host.Attach(ctx, c.Name, c.Addr); err != nil {
+			return err
+		}
+		if err := r.mustBeEmpty(); err != nil {
+			r.server.Stop()
+			return err
+		}
+		return nil
+	}
+	r.launch = host.Launch{Name: c.Name, Bin: c.Bin, Args: c.Args, Peer: c.Peer, Dir: data}
+	if r.server, err = host.Start(ctx, r.launch); err != nil {
+		return err
+	}
+	if err := r.knows(); err != nil {
+		r.server.Stop()
+		return err
+	}
+	return nil
+}
+
+// end stops the server, or takes the trial's keys out of one that was not started here.
+func (r *runner) end() error {
+	if !r.server.Remote {
+		r.server.Stop()
+		return nil
+	}
+	_, err := r.server.Do("FLUSHALL")
+	r.server.Stop()
+	return err
+}
+
+// mustBeEmpty keeps a trial from writing into somebody's data.
+func (r *runner) mustBeEmpty() error {
+	n, err := r.dbSize()
+	if err == nil && n != 0 {
+		err = fmt.Errorf("%s holds %d keys; a server given by --server must be empty: its data would be overwritten", r.Contestant.Addr, n)
+	}
+	if err == nil {
+		err = r.knows()
+	}
+	return err
+}
+
+// knows asks the server for the commands of the scenario.
+func (r *runner) knows() error {
+	for _, name := range r.Scenario.Commands() {
+		reply, err := r.server.Do("COMMAND", "INFO", name)
+		if err != nil {
+			return err
+		}
+		if list, ok := reply.([]any); !ok || len(list) != 1 || list[0] == nil {
+			return skip{fmt.Errorf("it does not know %s", name)}
+		}
+	}
+	return nil
+}
+
+func (r *runner) dbSize() (int64, error) {
+	reply, err := r.server.Do("DBSIZE")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(fmt.Sprint(reply), 10, 64)
+}
+
+func (r *runner) fill(ctx context.Context) error {
+	begin := time.Now()
+	spec := r.Scenario.Load(r.server.Addr, r.Seed)
+	if err := load.Fill(ctx, spec, func(done, total int64) { r.progress("fill", float64(done)/float64(total)) }); err != nil {
+		return fmt.Errorf("filling: %w", err)
+	}
+	r.out.FillSec = time.Since(begin).Seconds()
+	n, err := r.dbSize()
+	if err == nil && n != r.Scenario.Keys {
+		err = fmt.Errorf("filling: %d keys were sent, the server has %d", r.Scenario.Keys, n)
+	}
+	return err
+}
+
+// clients runs the clients and has the server save among them.
+func (r *runner) clients(ctx context.Context) error {
+	spec := r.Scenario.Load(r.server.Addr, r.Seed+uint64(r.Round))
+	if spec.Rate > 0 && r.CeilingOps > 0 {
+		spec.Rate = min(spec.Rate, r.CeilingOps*pacedShare)
+	}
+	r.out.TargetRate = spec.Rate
+	g, err := load.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	var sampler *host.Sampler
+	if !r.server.Remote {
+		sampler = host.NewSampler(r.server, g.Now, r.SampleEvery)
+	}
+	from, err := r.phases(ctx, g, sampler)
+	end := g.Now()
+	rec, stopErr := g.Stop()
+	if sampler != nil {
+		r.out.Memory = sampler.Stop()
+		if r.out.Save != nil {
+			host.Summarize(r.out.Memory, r.out.Save)
+		}
+	}
+	if err == nil || ctx.Err() == nil && stopErr != nil {
+		err = stopErr // what the clients met says more than that they ended
+	}
+	if rec != nil {
+		r.record(rec, from, end)
+	}
+	return err
+}
+
+// phases waits through the phases; from is when the first one began.
+func (r *runner) phases(ctx context.Context, g *load.Generator, sampler *host.Sampler) (from time.Duration, err error) {
+	if err := r.pause(ctx, g, "warm", r.Warm); err != nil {
+		return g.Now(), err
+	}
+	from = g.Now()
+	if err := r.pause(ctx, g, "before", r.Before); err != nil {
+		return from, err
+	}
+	if sampler != nil {
+		sampler.Pause()
+	}
+	// Windows consist of slots: the save begins with one.
+	if err := r.pause(ctx, g, "save", g.NextSlot()-g.Now()); err != nil {
+		return from, err
+	}
+	saving, err := r.server.Bgsave(ctx, r.Contestant.Save)
+	if sampler != nil {
+		sampler.Resume()
+	}
+	if err != nil {
+		return from, err
+	}
+	if err := r.wait(ctx, g, saving); err != nil {
+		return from, err
+	}
+	return from, r.pause(ctx, g, "after", r.After)
+}
+
+// wait waits for the save, but not longer than the clients live.
+func (r *runner) wait(ctx context.Context, g *load.Generator, saving *host.Saving) error {
+	limited, cancel := context.WithTimeout(ctx, saveLimit)
+	defer cancel()
+	go func() {
+		select {
+		case <-g.Done():
+			cancel()
+		case <-limited.Done():
+		}
+	}()
+	save, err := saving.Wait(limited, g.Now)
+	r.out.Save = save
+	if err == nil && save.Error != "" {
+		err = errors.New("the save failed: " + save.Error)
+	}
+	return err
+}
+
+// pause lets the clients run for d, unless they fail.
+func (r *runner) pause(ctx context.Context, g *load.Generator, step string, d time.Duration) error {
+	r.progress(step, -1)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-g.Done():
+		return g.Err()
+	}
+}
+
+// record cuts the recording into windows.
+func (r *runner) record(rec *load.Recording, from, end time.Duration) {
+	r.out.Series = rec.Series()
+	if lag, ok := rec.LagP99(); ok {
+		r.out.LagP99Usec = &lag
+	}
+	r.out.Windows = map[string]*result.Window{}
+	window := func(name string, from, to time.Duration) {
+		if to > from {
+			r.out.Windows[name] = rec.Window(from, to)
+		}
+	}
+	save := r.out.Save
+	if save == nil {
+		window("before", from, end)
+		return
+	}
+	// Windows consist of slots. The one in which the save ended belongs to it.
+	slot := seconds(r.out.Series.StepSec)
+	at, saved := seconds(save.AtSec).Round(slot), end
+	if save.EndSec > save.AtSec {
+		saved = (seconds(save.EndSec) + slot - 1).Truncate(slot)
+	}
+	length := min(at-from.Round(slot), saved-at)
+	window("before", from, at)
+	window("during", at, saved)
+	window("after", saved, end)
+	window("idle", at-length, at)
+	window("save", at, at+length)
+	if before := r.out.Windows["before"]; before != nil && r.out.TargetRate == 0 && r.CeilingOps > 0 {
+		r.out.GeneratorBound = before.OpsPerSecond > boundShare*r.CeilingOps
+	}
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// quiet saves with no clients.
+func (r *runner) quiet(ctx context.Context) error {
+	r.progress("save", -1)
+	begin := time.Now()
+	now := func() time.Duration { return time.Since(begin) }
+	var sampler *host.Sampler
+	if !r.server.Remote {
+		sampler = host.NewSampler(r.server, now, r.SampleEvery)
+		sampler.Pause()
+	}
+	limited, cancel := context.WithTimeout(ctx, saveLimit)
+	defer cancel()
+	saving, err := r.server.Bgsave(limited, r.Contestant.Save)
+	if sampler != nil {
+		sampler.Resume()
+	}
+	if err == nil {
+		r.out.Save, err = saving.Wait(limited, now)
+	}
+	if sampler != nil {
+		r.out.Memory = sampler.Stop()
+	}
+	if err != nil {
+		return err
+	}
+	if r.out.Save.Error != "" {
+		return errors.New("the save failed: " + r.out.Save.Error)
+	}
+	if sampler != nil {
+		host.Summarize(r.out.Memory, r.out.Save)
+	}
+	return nil
+}
+
+// reload kills the server, so that it cannot save again, and starts it on what
+// the save left; all keys must be there.
+func (r *runner) reload(ctx context.Context) error {
+	r.progress("load", -1)
+	r.server.Kill()
+	limited, cancel := context.WithTimeout(ctx, saveLimit)
+	defer cancel()
+	again, err := host.Start(limited, r.launch)
+	if err != nil {
+		r.out.Load = &result.Load{Error: err.Error()}
+		return fmt.Errorf("starting on what was saved: %w", err)
+	}
+	r.server = again
+	n, err := r.dbSize()
+	if err == nil && n < r.Scenario.Keys {
+		err = fmt.Errorf("starting on what was saved: %d of %d keys are there", n, r.Scenario.Keys)
+	}
+	r.out.Load = &result.Load{Seconds: again.StartSec, Keys: n}
+	if err != nil {
+		r.out.Load.Error = err.Error()
+	}
+	return err
+}
+
+func (r *runner) progress(step string, done float64) {
+	if r.Progress != nil {
+		r.Progress(step, done)
+	}
+}

@@ -1,0 +1,443 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kvd/bench/internal/host"
+	"kvd/bench/internal/result"
+	"kvd/bench/internal/store"
+)
+
+// The tests run the program as a process of its own, which is this test binary:
+// asProgram as its first argument makes it one.
+const asProgram = "as-program"
+
+// kvdBin is a kvd built once for all tests.
+var kvdBin string
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && slices.Contains([]string{asProgram, "peer", "apart-child"}, os.Args[1]) {
+		args := os.Args[1:]
+		if args[0] == asProgram {
+			args = args[1:]
+		}
+		os.Exit(program(args))
+	}
+	path, cleanup, err := host.BuildKvd(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	kvdBin = path
+	code := m.Run()
+	cleanup()
+	os.Exit(code)
+}
+
+// bench is the program with a results directory of its own.
+type bench struct {
+	*testing.T
+	results string
+}
+
+func newBench(t *testing.T) *bench { return &bench{t, filepath.Join(t.TempDir(), "results")} }
+
+func (b *bench) command(args ...string) *exec.Cmd {
+	name := args[0]
+	cmd := exec.Command(os.Args[0], append([]string{asProgram, name, "-results", b.results}, args[1:]...)...)
+	cmd.Env = append(os.Environ(), "KVD_BIN="+kvdBin)
+	return cmd
+}
+
+// ok runs a command that must succeed and returns its standard output.
+func (b *bench) ok(args ...string) string {
+	b.Helper()
+	out, errs, err := b.run(args...)
+	if err != nil {
+		b.Fatalf("%v: %v\n%s%s", args, err, out, errs)
+	}
+	return out
+}
+
+func (b *bench) run(args ...string) (stdout, stderr string, err error) {
+	b.Helper()
+	var out, errs bytes.Buffer
+	cmd := b.command(args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// tiny is a run of a few seconds.
+var tiny = []string{"run", "-scale", "0.002", "-rounds", "1", "-before", "200ms", "-after", "100ms"}
+
+func (b *bench) last() *result.Run {
+	b.Helper()
+	s, err := store.OpenReadOnly(b.results)
+	if err != nil {
+		b.Fatal(err)
+	}
+	run, err := s.Get("last")
+	if err := errors.Join(err, s.Close()); err != nil {
+		b.Fatal(err)
+	}
+	return run
+}
+
+// oracle returns the path of a program that a test needs, or skips the test.
+func oracle(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
+}
+
+func TestAWholeRun(t *testing.T) {
+	b := newBench(t)
+	args := append(slices.Clone(tiny), "-scenarios", "A,B,G,H", "-contestants", "fork,thread,copy,pebble,pebble-sync,pebble-rdb", "-label", "first", "-no-apart")
+	contestants := 6
+	if redis, err := exec.LookPath("redis-server"); err == nil || os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+		args = append(args, "-start", "redis-server="+redis)
+		contestants++
+	}
+	table := b.ok(args...)
+	run := b.last()
+	if want := contestants * 8; len(run.Trials) != want || run.Partial != "" || len(run.Contestants) != contestants {
+		t.Fatalf("%d trials of %d contestants, want %d; partial: %q", len(run.Trials), len(run.Contestants), want, run.Partial)
+	}
+	for _, trial := range run.Trials {
+		checkTrial(t, run, &trial)
+	}
+	for _, c := range run.Contestants {
+		if !strings.Contains(table, c.Name) || c.Server == "" {
+			t.Errorf("the table has no %s (%q)", c.Name, c.Server)
+		}
+	}
+	if list := b.ok("list"); !strings.Contains(list, run.ID) || !strings.Contains(list, "first") {
+		t.Errorf("list:\n%s", list)
+	}
+	if again := b.ok("report", run.ID[:10]); again != table {
+		t.Errorf("report prints another table:\n%s\nthan the run:\n%s", again, table)
+	}
+	if text := b.ok("compare", "last:fork", "last:thread"); !strings.Contains(text, "cannot tell") {
+		t.Errorf("one round a side was compared:\n%s", text)
+	}
+	checkReport(t, filepath.Join(b.results, run.ID+".html"), run)
+
+	lines := filepath.Join(t.TempDir(), "run.jsonl")
+	b.ok("export", "-o", lines)
+	other := newBench(t)
+	if id := strings.TrimSpace(other.ok("import", lines)); id != run.ID || other.ok("report") != table {
+		t.Errorf("%s was imported as another run, %s", run.ID, id)
+	}
+}
+
+// checkTrial asks for every figure that a trial must have at any size.
+func checkTrial(t *testing.T, run *result.Run, trial *result.Trial) {
+	t.Helper()
+	name := trial.Scenario + " " + trial.Contestant
+	if trial.Error != "" || trial.Skipped != "" || trial.Save == nil {
+		t.Errorf("%s: error %q, skipped %q, save %v", name, trial.Error, trial.Skipped, trial.Save)
+		return
+	}
+	if trial.Save.Seconds <= 0 || trial.Save.Bytes <= 0 || trial.Save.ExtraMemoryBytes == nil {
+		t.Errorf("%s: a save without figures: %+v", name, trial.Save)
+	}
+	forked := trial.Contestant == "fork" || trial.Contestant == "redis-server"
+	if (trial.Save.CloneUsec != nil) != forked {
+		t.Errorf("%s: clone %v", name, trial.Save.CloneUsec)
+	}
+	if trial.Scenario == "A" || trial.Scenario == "H" {
+		if trial.Load == nil || trial.Load.Seconds <= 0 || trial.Load.Keys < trial.Keys {
+			t.Errorf("%s: load %+v of %d keys", name, trial.Load, trial.Keys)
+		}
+	}
+	if trial.Scenario == "H" {
+		return
+	}
+	for _, w := range []string{"before", "during", "after", "idle", "save"} {
+		win := trial.Windows[w]
+		if win == nil || win.Ops["write"].Count == 0 || win.OpsPerSecond <= 0 || win.LongestGapSec <= 0 {
+			t.Errorf("%s: window %s: %+v", name, w, win)
+		}
+	}
+	if trial.TargetRate > 0 && trial.TargetRate > trial.CeilingOps/2 || trial.CeilingOps <= 0 {
+		t.Errorf("%s: a rate of %g under a ceiling of %g", name, trial.TargetRate, trial.CeilingOps)
+	}
+	if len(trial.Memory) < 2 || trial.Memory[0].PssBytes <= 0 {
+		t.Errorf("%s: memory %v", name, trial.Memory)
+	}
+	if len(run.Ceilings) == 0 {
+		t.Error("no ceilings")
+	}
+}
+
+// checkReport reads the pictures as XML; what the page looks like is tested where
+// it is made.
+func checkReport(t *testing.T, path string, run *result.Run) {
+	t.Helper()
+	page, err := os.ReadFile(path)
+	if err != nil || !bytes.Contains(page, []byte(run.ID)) || !bytes.Contains(page, []byte("<svg")) {
+		t.Fatalf("%s: %v, %d bytes", path, err, len(page))
+	}
+	pictures, err := filepath.Glob(strings.TrimSuffix(path, ".html") + "-charts/*.svg")
+	if err != nil || len(pictures) < 4 {
+		t.Fatalf("pictures %v, %v", pictures, err)
+	}
+	for _, p := range pictures {
+		f, err := os.Open(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := xml.NewDecoder(f); err == nil; {
+			_, err = d.Token()
+		}
+		if err != io.EOF {
+			t.Errorf("%s: %v", p, err)
+		}
+		_ = f.Close()
+	}
+}
+
+// The canaries are wrong on purpose, by a known amount: the program must see it.
+func TestCanariesAreCaught(t *testing.T) {
+	b := newBench(t)
+	b.ok(append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "canary-pause,canary-leak,pebble", "-rounds", "3", "-no-apart")...)
+	_, samples := b.last().Collect()
+	value := func(contestant, metric string) float64 {
+		t.Helper()
+		for g, list := range samples {
+			for _, s := range list {
+				if g.Contestant == contestant && s.Name == metric {
+					return result.Median(s.Values)
+				}
+			}
+		}
+		t.Fatalf("no %s of %s", metric, contestant)
+		return 0
+	}
+	const paused, leaked = 50, 100 // ms, MB
+	if gap := value("canary-pause", "longest gap, save"); gap < paused || gap > 1.5*paused {
+		t.Errorf("a pause of %d ms is seen as a gap of %g ms", paused, gap)
+	}
+	if longest := value("canary-pause", "write max, save"); longest < paused*0.95 || longest > 1.5*paused {
+		t.Errorf("a pause of %d ms is seen as a write of %g ms", paused, longest)
+	}
+	// 8,000 writes a second meet a pause: one in a hundred of a second's. Without what
+	// should have been sent meanwhile only 8 of them would be slow.
+	if p99 := value("canary-pause", "write p99, save") / 1e3; p99 < paused/4 {
+		t.Errorf("p99 during a pause of %d ms: %g ms", paused, p99)
+	}
+	if extra := value("canary-leak", "extra memory"); extra < 0.95*leaked || extra > 1.3*leaked {
+		t.Errorf("a leak of %d MB is seen as %g MB", leaked, extra)
+	}
+	if extra := value("canary-pause", "extra memory"); extra > 0.3*leaked {
+		t.Errorf("%g MB of extra memory where there is none", extra)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"run", "-scenarios", "Z"}, `unknown scenario "Z"; there are A, B`},
+		{[]string{"run", "-contestants", "spoon"}, `unknown contestant "spoon"; there are fork, thread`},
+		{[]string{"run", "-scale", "huge"}, "quick, full or a factor"},
+		{[]string{"run", "-scale", "NaN"}, "quick, full or a factor"},
+		{[]string{"run", "-rounds", "-1"}, "-rounds"},
+		{[]string{"run", "-start", "redis"}, "NAME=/path"},
+		{[]string{"run", "-start", "redis=/no/such/file"}, "/no/such/file"},
+		{[]string{"run", "-start", "fork=/bin/true"}, `two contestants are called "fork"`},
+		{[]string{"run", "-contestants", "none", "-start", "silent=/bin/false"}, "silent"},
+		{[]string{"run", "-server", "nobody=127.0.0.1:1"}, "connection refused"},
+		{[]string{"run", "-contestants", "none"}, "no contestants"},
+		{[]string{"run", "-dir", "/no/such/directory"}, "/no/such/directory"},
+		{[]string{"run", "surprise"}, "surprise"},
+		{[]string{"report", "2031"}, "no results"},
+		{[]string{"compare", "last"}, "two runs"},
+		{[]string{"import", "/no/such/file"}, "/no/such/file"},
+		{[]string{"import", file}, file},
+		{[]string{"dance"}, `unknown command "dance"`},
+	} {
+		b := newBench(t)
+		_, errs, err := b.run(c.args...)
+		if err == nil || !strings.Contains(errs, c.want) || strings.Contains(errs, "goroutine ") {
+			t.Errorf("%v: %v\n%s, want %q", c.args, err, errs, c.want)
+		}
+	}
+	b := newBench(t)
+	b.results = file
+	if _, errs, err := b.run("list"); err == nil || !strings.Contains(errs, file) {
+		t.Errorf("results in a file: %v, %s", err, errs)
+	}
+}
+
+// started waits until the program is in its second trial. It returns what the
+// program has said on its standard error, when that has ended.
+func started(t *testing.T, progress io.Reader) (said <-chan string) {
+	t.Helper()
+	begun, all := make(chan bool, 1), make(chan string, 1)
+	go func() {
+		var text strings.Builder
+		lines := bufio.NewScanner(progress)
+		for lines.Scan() {
+			text.WriteString(lines.Text() + "\n")
+			if strings.HasSuffix(lines.Text(), "thread, round 1: before") {
+				begun <- true
+			}
+		}
+		close(begun)
+		all <- text.String()
+	}()
+	if !<-begun {
+		t.Fatal("the program ended early: " + <-all)
+	}
+	return all
+}
+
+// Ctrl-C, and the death of the program, keep what was measured.
+func TestAnInterruptedRunIsKept(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		signal syscall.Signal
+		trials int // of the two, at least
+	}{{"Ctrl-C", syscall.SIGINT, 2}, {"kill -9", syscall.SIGKILL, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			cmd := b.command("run", "-scale", "0.002", "-scenarios", "A", "-contestants", "fork,thread", "-rounds", "1", "-before", "2s", "-no-apart")
+			progress, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			said := started(t, progress)
+			time.Sleep(300 * time.Millisecond)
+			_ = cmd.Process.Signal(c.signal)
+			<-said
+			_ = cmd.Wait()
+			run := b.last()
+			if run.Partial == "" || len(run.Trials) < c.trials || run.Trials[0].Error != "" || run.Trials[0].Save == nil {
+				t.Fatalf("partial %q, trials %+v", run.Partial, run.Trials)
+			}
+			if c.signal == syscall.SIGKILL {
+				return
+			}
+			cut := run.Trials[1]
+			if code := cmd.ProcessState.ExitCode(); code != 130 || !cut.Partial || cut.Windows["before"] == nil || cut.Windows["before"].Ops["write"].Count == 0 {
+				t.Errorf("exit status %d; the trial that was cut: %+v", code, cut)
+			}
+			if list := b.ok("list"); !strings.Contains(list, "partial") {
+				t.Errorf("list does not say that the run is partial:\n%s", list)
+			}
+		})
+	}
+}
+
+// A server that somebody else runs must be empty, and is again afterwards.
+func TestServerThatRunsAlready(t *testing.T) {
+	s, err := host.Start(t.Context(), host.Launch{Name: "kvd", Bin: kvdBin, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	b := newBench(t)
+	args := append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "none", "-server", "mine="+s.Addr, "-no-apart")
+	b.ok(args...)
+	trial := b.last().Trials[0]
+	if trial.Error != "" || trial.Save == nil || trial.Save.Seconds <= 0 || len(trial.Memory) != 0 || trial.Save.ExtraMemoryBytes != nil {
+		t.Errorf("%+v", trial)
+	}
+	if n, err := s.Do("DBSIZE"); err != nil || n != int64(0) {
+		t.Fatalf("%v keys were left, %v", n, err)
+	}
+	if _, err := s.Do("SET", "precious", "data"); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, err := b.run(args...)
+	if err == nil && !strings.Contains(b.last().Trials[0].Error, "must be empty") {
+		t.Errorf("a server with data was written to: %s", errs)
+	}
+	if n, _ := s.Do("GET", "precious"); n != "data" {
+		t.Errorf("the data of the server: %v", n)
+	}
+}
+
+// A disk that is full when the results are to be written loses nothing.
+func TestFullDiskUnderTheResults(t *testing.T) {
+	dir := t.TempDir()
+	const bytesOfDisk = 3 << 20
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(bytesOfDisk)); err != nil {
+		if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip("no small disk to fill: ", err)
+	}
+	defer func() { _ = syscall.Unmount(dir, 0) }()
+	b := &bench{t, filepath.Join(dir, "results")}
+	args := append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "thread", "-no-apart")
+	b.ok(args...)
+	first := b.last().ID
+
+	rescue := t.TempDir()
+	cmd := b.command(append(args, "-before", "2s", "-contestants", "fork,thread")...)
+	cmd.Env = append(cmd.Env, "TMPDIR="+rescue)
+	progress, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := started(t, progress)
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := make([]byte, 1<<10); err == nil; {
+		_, err = filler.Write(block)
+	}
+	_ = filler.Close()
+	text := <-said // before Wait, which closes the pipe
+	err = cmd.Wait()
+	if err == nil || !strings.Contains(text, "no space left on device") || strings.Contains(text, "goroutine ") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	files, _ := filepath.Glob(filepath.Join(rescue, "*.jsonl"))
+	if len(files) != 1 || !strings.Contains(text, files[0]) {
+		t.Fatalf("rescued: %v\n%s", files, text)
+	}
+	if err := os.Remove(filler.Name()); err != nil {
+		t.Fatal(err)
+	}
+	b.ok("import", files[0])
+	if list := b.ok("list"); !strings.Contains(list, first) || strings.Count(list, "\n") < 2 {
+		t.Errorf("the results after the disk had room again:\n%s", list)
+	}
+}
