@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	infoEvery  = 10 * time.Millisecond  // of a server whose files cannot be seen
+	infoEvery  = 10 * time.Millisecond  // of a server whose dump cannot be seen
 	checkEvery = 200 * time.Millisecond // whether a save failed: INFO is work for the server under test
 )
 
@@ -32,7 +32,7 @@ type Saving struct {
 	command []string
 	begin   time.Time // just before the command was sent
 	before  map[string]string
-	files   map[string]uint64 // inodes of what a save may replace
+	files   map[string]uint64 // inodes of what a save may replace, nil if they cannot be seen
 	logFrom int64
 }
 
@@ -60,9 +60,9 @@ func (v *Saving) Begun() time.Time { return v.begin }
 // Wait waits for the end of the save and says what the server tells of it; now
 // is the clock of AtSec and EndSec. The end is when the new dump stands in
 // place, found every 2 ms by its inode and without asking the server
-// (redis-server clears rdb_bgsave_in_progress up to 100 ms later). Where files
-// cannot be seen the end is that of rdb_bgsave_in_progress, asked for every
-// 10 ms.
+// (redis-server clears rdb_bgsave_in_progress up to 100 ms later). A remote
+// server's files cannot be seen, and a canary writes none: there the end is that
+// of rdb_bgsave_in_progress, asked for every 10 ms.
 //
 // The Save is never nil. One that failed has Error set to the server's reason and
 // is no error of Wait. Wait's error is that the end was not seen: ctx, or the
@@ -89,7 +89,7 @@ func (v *Saving) Wait(ctx context.Context, now func() time.Duration) (*result.Sa
 		save.Error = v.failure(info)
 		return save, nil
 	}
-	if len(v.files) > 0 && replaced == "" {
+	if v.files != nil && replaced == "" {
 		save.Error = "the server reports success and has written no dump"
 		return save, nil
 	}
@@ -101,7 +101,7 @@ func (v *Saving) Wait(ctx context.Context, now func() time.Duration) (*result.Sa
 // put in place: "" if the save has ended and nothing was.
 func (v *Saving) ended(ctx context.Context) (time.Time, string, error) {
 	every, check := pollEvery, checkEvery
-	if v.server.Remote {
+	if v.files == nil {
 		every, check = infoEvery, infoEvery
 	}
 	t := time.NewTicker(every)
@@ -227,9 +227,9 @@ func number(info map[string]string, field string) (float64, bool) {
 var checkpoints = regexp.MustCompile(`^checkpoint(-[0-9]+)?$`)
 
 // saved returns the inodes of the dump and of checkpoints, 0 for a dump that is
-// not there yet; nil for a remote server.
+// not there yet; nil if there is nothing to be seen.
 func (s *Server) saved() map[string]uint64 {
-	if s.Remote || s.dump == "" {
+	if s.dump == "" {
 		return nil
 	}
 	found := map[string]uint64{s.dump: inode(s.dump)}

@@ -54,7 +54,8 @@ type Server struct {
 	StartSec float64
 
 	version string
-	dump    string // path of the file that a save replaces; "" if not known
+	peer    bool
+	dump    string // path of the file that a save replaces; "" if there is none to be seen
 	log     string
 	logFrom int64 // where this server's part of the log begins
 
@@ -104,7 +105,7 @@ func start(ctx context.Context, l Launch) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{Name: l.Name, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: l.Dir,
+	s := &Server{Name: l.Name, peer: l.Peer, Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: l.Dir,
 		log: cmp.Or(l.Log, filepath.Join(l.Dir, "server.log")), done: make(chan struct{})}
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -222,6 +223,10 @@ func (s *Server) checkPID(told string) error {
 // learn takes the version and, of a server on this machine, where it saves.
 func (s *Server) learn(ctx context.Context, info map[string]string) {
 	s.version = versionOf(info)
+	if s.peer && info["pebble_version"] == "" { // it holds no data and saves none
+		s.version = "peer"
+		return
+	}
 	if s.Remote {
 		return
 	}
@@ -264,12 +269,13 @@ func Attach(ctx context.Context, name, addr string) (*Server, error) {
 	return s, nil
 }
 
-// Version says what the server calls itself: "redis 7.0.15", "kvd 0.1.0".
+// Version says what the server calls itself: "redis 7.0.15", "kvd 0.1.0". A peer
+// that is no database is "peer".
 func (s *Server) Version() string { return s.version }
 
 // versionOf: the others give redis_version too, for the sake of clients.
 func versionOf(info map[string]string) string {
-	for _, name := range []string{"kvd", "pebble", "peer", "valkey", "redis"} {
+	for _, name := range []string{"kvd", "pebble", "valkey", "redis"} {
 		if v := info[name+"_version"]; v != "" {
 			return name + " " + v
 		}
