@@ -1,0 +1,74 @@
+//go:build linux
+
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kvd/bench/internal/peer"
+)
+
+func init() {
+	roles["peer"] = func() { os.Exit(peer.Main(os.Args[1:])) }
+}
+
+func launchPeer(t *testing.T, args ...string) *Server {
+	t.Helper()
+	t.Setenv(roleEnv, "peer")
+	s, err := Start(limit(t, 20*time.Second), Launch{Name: args[0], Bin: os.Args[0], Peer: true, Args: args, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Pebble saves to a directory or a file.
+func TestSaveOfPebble(t *testing.T) {
+	s := launchPeer(t, "pebble", "--sync=no")
+	for i := range 1000 {
+		do(t, s, "SET", fmt.Sprint("key:", i), "value")
+	}
+	for i, c := range []struct{ kind, name string }{
+		{"CHECKPOINT", "checkpoint-1"}, {"RDB", "dump.rdb"}, {"CHECKPOINT", "checkpoint-2"}, {"RDB", "dump.rdb"},
+	} {
+		save := saveOf(t, s, "BGSAVE", c.kind)
+		if save.Error != "" || save.Bytes <= 0 || save.Seconds > 2 || save.CloneUsec != nil {
+			t.Errorf("%d: %+v", i, save)
+		}
+		if _, err := os.Stat(filepath.Join(s.Dir, c.name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if v := s.Version(); !strings.HasPrefix(v, "pebble v2") {
+		t.Errorf("version %q", v)
+	}
+}
+
+// The leaking canary, seen from outside: a save without a file, and its 100 MB.
+func TestSaveOfCanary(t *testing.T) {
+	s := launchPeer(t, "leak", "--save-ms", "400")
+	now, ctx := clock(), limit(t, 20*time.Second)
+	m := NewSampler(s, now, 20*time.Millisecond)
+	m.Pause()
+	v, err := s.Bgsave(ctx, []string{"BGSAVE"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Resume()
+	save, err := v.Wait(ctx, now)
+	if err != nil || save.Error != "" {
+		t.Fatal(err, save)
+	}
+	Summarize(m.Stop(), save)
+	near(t, "seconds", save.Seconds, 0.45, 0.06)
+	near(t, "extra memory", float64(*save.ExtraMemoryBytes)/1e6, 102, 5)
+	if save.CopiedBytes != nil || save.ChildFaults != nil || s.Version() != "peer" {
+		t.Errorf("%+v, %s", save, s.Version())
+	}
+}
