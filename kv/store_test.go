@@ -509,37 +509,6 @@ func TestEncodingOf(t *testing.T) {
 	}
 }
 
-func BenchmarkTx(b *testing.B) {
-	s, _ := Open(Options{})
-	defer s.Close()
-	tx := s.NewTx()
-	const n = 1 << 16
-	keys := make([][]byte, n)
-	val := make([]byte, 64)
-	for i := range keys {
-		keys[i] = fmt.Appendf(nil, "key:%07d", i)
-		_ = s.DB(0).Set(keys[i], val)
-	}
-	b.Run("get", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			k := keys[i*7919&(n-1)]
-			tx.LockKey(k)
-			tx.Get(0, k)
-			tx.Unlock()
-		}
-	})
-	b.Run("set", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			k := keys[i*7919&(n-1)]
-			tx.LockKey(k)
-			_ = tx.SetString(0, k, val, EncRaw, NoExpiry)
-			tx.Unlock()
-		}
-	})
-}
-
 // Watching goes on while others change keys that are watched already; for the
 // race detector.
 func TestWatchWhileOthersWrite(t *testing.T) {

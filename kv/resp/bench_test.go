@@ -33,6 +33,9 @@ func BenchmarkNext(b *testing.B) {
 	b.Run("set", func(b *testing.B) { benchmarkNext(b, set, 3) })
 	b.Run("set x16", func(b *testing.B) { benchmarkNext(b, string(bytes.Repeat([]byte(set), 16)), 3) })
 	b.Run("inline", func(b *testing.B) { benchmarkNext(b, "SET key:000000000042 xxx\r\n", 3) })
+	b.Run("set 16 KiB", func(b *testing.B) {
+		benchmarkNext(b, fmt.Sprintf("*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000042\r\n$16384\r\n%16384d\r\n", 1), 3)
+	})
 	var mset bytes.Buffer
 	fmt.Fprintf(&mset, "*1001\r\n$4\r\nMSET\r\n")
 	for i := range 500 {
@@ -42,8 +45,8 @@ func BenchmarkNext(b *testing.B) {
 }
 
 func BenchmarkReply(b *testing.B) {
-	dst := make([]byte, 0, 256)
-	value := bytes.Repeat([]byte("v"), 64)
+	dst := make([]byte, 0, 32<<10)
+	value, large := bytes.Repeat([]byte("v"), 64), bytes.Repeat([]byte("v"), 16<<10)
 	run := func(name string, f func() []byte) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -54,6 +57,7 @@ func BenchmarkReply(b *testing.B) {
 	}
 	run("bulk", func() []byte { return AppendBulk(dst, value) })
 	run("bulk by redcon", func() []byte { return redcon.AppendBulk(dst, value) })
+	run("bulk 16 KiB", func() []byte { return AppendBulk(dst, large) })
 	run("int 4711", func() []byte { return AppendInt(dst, 4711) })
 	run("int 4711 by redcon", func() []byte { return redcon.AppendInt(dst, 4711) })
 	run("int large", func() []byte { return AppendInt(dst, 1<<60) })

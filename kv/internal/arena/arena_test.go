@@ -234,17 +234,3 @@ func TestReserveShrinks(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func BenchmarkAllocFree(b *testing.B) {
-	a := newArena(b)
-	h := a.NewHeap(Data)
-	refs := make([]Ref, 1<<16)
-	for i := range refs {
-		refs[i], _ = h.Alloc(80)
-	}
-	for i := 0; b.Loop(); i++ {
-		k := i * 7919 & (len(refs) - 1)
-		h.Free(refs[k])
-		refs[k], _ = h.Alloc(80)
-	}
-}
