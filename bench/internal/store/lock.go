@@ -20,10 +20,10 @@ import (
 // pebble are kept out too.
 const lockName = "LOCK"
 
-const (
-	lockPatience = time.Second
-	lockPoll     = 20 * time.Millisecond
-)
+// lockPatience is how long the lock is waited for: a list takes less.
+var lockPatience = time.Second
+
+const lockPoll = 20 * time.Millisecond
 
 // noLock is a file system without pebble's lock, which the Store holds instead:
 // it is shared between readers, needs no writable directory, and outlives a
