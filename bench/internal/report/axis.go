@@ -169,6 +169,9 @@ func secondsLabel(v float64) string { return scaled(roundOff(v), secUnits) }
 
 func bytesLabel(v float64) string { return scaled(roundOff(v), byteUnits) }
 
+// binaryLabel labels sizes that are powers of two.
+func binaryLabel(v float64) string { return scaled(roundOff(v), binaryUnits) }
+
 func countLabel(v float64) string { return scaled(roundOff(v), plainUnit) }
 
 // roundOff takes away what adding steps of a decimal fraction leaves.

@@ -71,9 +71,10 @@ type unitOf struct {
 }
 
 var (
-	byteUnits = []unitOf{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "KB"}, {1, "B"}}
-	secUnits  = []unitOf{{1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}}
-	plainUnit = []unitOf{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}, {1, ""}}
+	byteUnits   = []unitOf{{1e12, "TB"}, {1e9, "GB"}, {1e6, "MB"}, {1e3, "KB"}, {1, "B"}}
+	secUnits    = []unitOf{{1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}}
+	binaryUnits = []unitOf{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}}
+	plainUnit   = []unitOf{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}, {1, ""}}
 )
 
 // scaled returns v in the largest of units of which it has at least one.

@@ -169,13 +169,20 @@ func (s *sketch) text(x, y float64, txt string, st style) {
 	s.canvas.FillText(g, vg.Point{X: vg.Length(x), Y: vg.Length(s.height-y) + e.Ascent - g.Font.Size}, txt)
 }
 
-// line draws straight lines through points given as x, y pairs.
-func (s *sketch) line(role string, width float64, xy ...float64) {
-	var pts []vg.Point
-	for i := 0; i+1 < len(xy); i += 2 {
-		pts = append(pts, vg.Point{X: vg.Length(xy[i]), Y: vg.Length(s.height - xy[i+1])})
-	}
-	s.canvas.StrokeLines(draw.LineStyle{Color: ink{role: role}, Width: vg.Length(width)}, pts)
+// segment draws a straight line.
+func (s *sketch) segment(st stroke, x0, y0, x1, y1 float64) {
+	s.canvas.StrokeLines(st.gonum(), []vg.Point{
+		{X: vg.Length(x0), Y: vg.Length(s.height - y0)}, {X: vg.Length(x1), Y: vg.Length(s.height - y1)},
+	})
+}
+
+// box fills a rectangle.
+func (s *sketch) box(role string, x0, y0, x1, y1 float64) {
+	top, bottom := vg.Length(s.height-y0), vg.Length(s.height-y1)
+	s.canvas.FillPolygon(ink{role: role}, []vg.Point{
+		{X: vg.Length(x0), Y: bottom}, {X: vg.Length(x1), Y: bottom},
+		{X: vg.Length(x1), Y: top}, {X: vg.Length(x0), Y: top},
+	})
 }
 
 // mark is a glyph: one of four shapes, filled or hollow.
@@ -263,18 +270,18 @@ func (f *frame) py(v float64) float64 { return f.bottom - f.plot.Y.Norm(v)*(f.bo
 func (f *frame) grid(vertical, horizontal bool) {
 	if vertical {
 		for _, t := range f.x.ticks {
-			f.s.line("grid", 1, f.px(t.at), f.top, f.px(t.at), f.bottom)
+			f.s.segment(thin("grid"), f.px(t.at), f.top, f.px(t.at), f.bottom)
 		}
 	}
 	if horizontal {
 		for _, t := range f.y.ticks {
-			f.s.line("grid", 1, f.left, f.py(t.at), f.right, f.py(t.at))
+			f.s.segment(thin("grid"), f.left, f.py(t.at), f.right, f.py(t.at))
 		}
 	}
 }
 
 // base draws the lower edge.
-func (f *frame) base() { f.s.line("axis", 1, f.left, f.bottom, f.right, f.bottom) }
+func (f *frame) base() { f.s.segment(thin("axis"), f.left, f.bottom, f.right, f.bottom) }
 
 // xLabels writes the ticks of x below y, leaving out those that would touch the
 // one before.
@@ -314,13 +321,8 @@ func (f *frame) band(a, b float64) {
 	if !(b > a) {
 		return
 	}
-	x0, x1 := f.px(a), max(f.px(b), f.px(a)+1)
-	c := f.canvas()
-	top, bottom := vg.Length(f.s.height-f.top), vg.Length(f.s.height-f.bottom)
-	c.FillPolygon(ink{role: "band"}, []vg.Point{
-		{X: vg.Length(x0), Y: bottom}, {X: vg.Length(x1), Y: bottom},
-		{X: vg.Length(x1), Y: top}, {X: vg.Length(x0), Y: top},
-	})
+	x0 := f.px(a)
+	f.s.box("band", x0, f.top, max(f.px(b), x0+1), f.bottom)
 }
 
 // stroke is how a curve is drawn.
@@ -330,6 +332,17 @@ type stroke struct {
 	width float64
 	dash  []float64
 	area  float64 // opacity of the area below, 0 for none
+}
+
+// thin is the stroke of grids and axes.
+func thin(role string) stroke { return stroke{role: role, width: 1} }
+
+func (st stroke) gonum() draw.LineStyle {
+	l := draw.LineStyle{Color: ink{st.role, st.alpha}, Width: vg.Length(st.width)}
+	for _, d := range st.dash {
+		l.Dashes = append(l.Dashes, vg.Length(d))
+	}
+	return l
 }
 
 // curve draws a line through the points; where y is no finite number, or not
@@ -372,10 +385,7 @@ func (f *frame) stroke(pts plotter.XYs, st stroke) {
 	if err != nil {
 		return // no points, or one that is no number: curve lets none through
 	}
-	l.LineStyle = draw.LineStyle{Color: ink{st.role, st.alpha}, Width: vg.Length(st.width)}
-	for _, d := range st.dash {
-		l.LineStyle.Dashes = append(l.LineStyle.Dashes, vg.Length(d))
-	}
+	l.LineStyle = st.gonum()
 	l.Plot(c, f.plot)
 }
 
