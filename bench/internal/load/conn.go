@@ -39,6 +39,7 @@ type conn struct {
 	out     []byte // not taken by the socket yet
 	blocked bool   // the socket is full, epoll will tell
 	queue   queue
+	answer  pending // whose reply is being looked at
 	in      []byte
 	inLen   int
 	maxIn   int
@@ -153,11 +154,12 @@ func (c *conn) readable() error {
 		if c.queue.n == 0 {
 			return c.failed(fmt.Errorf("an answer to nothing: %.80q", resp.Raw))
 		}
-		p := c.queue.pop()
+		c.answer = c.queue.pop() // a field: a variable would be allocated for each call through the interface
+		p := &c.answer
 		if err := p.op.check(resp); err != nil {
 			return c.failed(err)
 		}
-		c.src.answered(c, &p, resp, now)
+		c.src.answered(c, p, resp, now)
 		if p.role != roleFirst && p.role != roleRead {
 			c.done++
 		}

@@ -106,6 +106,7 @@ func (g *Generator) finished(now int64) {
 	}
 	g.loop.giveUp(now)
 	g.rec.store(g.rec.slot(g.rec.current))
+	g.rec.release()
 	g.result = Recording{
 		Unanswered: g.work.lost,
 		Misses:     g.work.misses,

@@ -232,3 +232,6 @@ func (r *recorder) close(now int64) {
 	}
 	r.end = max(now, 1)
 }
+
+// release gives back what only recording needs.
+func (r *recorder) release() { r.open, r.free, r.spare = [numOps]dense{}, nil, nil }

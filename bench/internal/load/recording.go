@@ -125,8 +125,12 @@ func (r *Recording) Lag(q float64) (usec float64, ok bool) {
 // slots is the number of slots, the last of which may be short or long.
 func (r *Recording) slots() int { return r.rec.current + 1 }
 
-// round returns the slot boundary that is next to t.
+// round returns the slot boundary that is next to t, for the end and all beyond
+// the end of the last slot.
 func (r *Recording) round(t time.Duration) int {
+	if t >= r.End() {
+		return r.slots()
+	}
 	return max(0, min(int(t.Round(slotLen)/slotLen), r.slots()))
 }
 

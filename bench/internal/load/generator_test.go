@@ -1,0 +1,388 @@
+//go:build linux
+
+package load
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// small is a Spec for the fake.
+func small(f *fake) Spec {
+	return Spec{Addr: f.addr(), Keys: 1000, ValueBytes: 64, Conns: 4, Mix: MixA}
+}
+
+// TestPauseIsSeenByAllWhomItHits is the canary against coordinated omission: the
+// server stands still for 200 ms, and every request that was due meanwhile must
+// say so, not one for each connection.
+func TestPauseIsSeenByAllWhomItHits(t *testing.T) {
+	const (
+		rate   = 5000
+		pause  = 200 * time.Millisecond
+		margin = 5 * time.Millisecond
+		long   = 20 * time.Millisecond
+	)
+	f := newFake(t)
+	paused := func(s Spec) *Recording {
+		time.AfterFunc(250*time.Millisecond, func() { f.pause(pause + margin) })
+		return run(t, s, 700*time.Millisecond)
+	}
+	s := small(f)
+	s.Mix, s.ProbeEvery = WriteOnly, 2*time.Millisecond
+	closed := paused(s)
+	if n := atLeast(t, closed.Window(0, closed.End()).Ops["set"], long); n < 1 || n > int64(s.Conns)+40 {
+		t.Errorf("closed loop: %d requests above %v; the pause should have hit one on each of %d connections", n, long, s.Conns)
+	}
+	s.Rate = rate
+	paced := paused(s)
+	for name, rec := range map[string]*Recording{"closed": closed, "paced": paced} {
+		w := rec.Window(0, rec.End())
+		if gap := time.Duration(w.LongestGapSec * 1e9); gap < pause || gap > pause+300*time.Millisecond {
+			t.Errorf("%s: longest gap %v at a pause of %v", name, gap, pause)
+		}
+		for _, o := range []string{"set", "ping"} {
+			if top := msec(w.Ops[o].MaxUsec); top < pause || top > pause+300*time.Millisecond {
+				t.Errorf("%s: largest latency of %s is %v at a pause of %v", name, o, top, pause)
+			}
+		}
+		if gap := time.Duration(rec.Window(0, 200*time.Millisecond).LongestGapSec * 1e9); gap >= pause {
+			t.Errorf("%s: a gap of %v before the pause", name, gap)
+		}
+	}
+	w := paced.Window(0, paced.End())
+	if n, want := atLeast(t, w.Ops["set"], long), int64(rate*(pause-long).Seconds()); n < want {
+		t.Errorf("paced: %d requests above %v, want at least %d", n, long, want)
+	}
+	if n, want := atLeast(t, w.Ops["ping"], long), int64((pause-long)/s.ProbeEvery); n < want-1 {
+		t.Errorf("paced: %d probes above %v, want at least %d", n, long, want)
+	}
+}
+
+// TestPacedCount: what was due was sent, no more and no less.
+func TestPacedCount(t *testing.T) {
+	f := newFake(t)
+	s := small(f)
+	s.Rate = 3000
+	rec := run(t, s, 500*time.Millisecond)
+	w := rec.Window(0, rec.End())
+	got := w.Ops["write"].Count + w.Ops["read"].Count
+	if want := rec.End().Seconds() * s.Rate; math.Abs(float64(got)-want) > 0.012*s.Rate {
+		t.Errorf("%d requests in %v at %v a second", got, rec.End(), s.Rate)
+	}
+	if math.Abs(w.OpsPerSecond/s.Rate-1) > 0.1 {
+		t.Errorf("throughput %v at a rate of %v", w.OpsPerSecond, s.Rate)
+	}
+	if lag, ok := rec.LagP99(); !ok || lag <= 0 || lag > 50_000 {
+		t.Errorf("late by %v µs, %v", lag, ok)
+	}
+	if rec.Unanswered != 0 || rec.Misses != 0 {
+		t.Errorf("%d unanswered, %d missed", rec.Unanswered, rec.Misses)
+	}
+	s.Rate = 0
+	if _, ok := run(t, s, 20*time.Millisecond).LagP99(); ok {
+		t.Error("a closed loop without probes has nothing to be late for")
+	}
+}
+
+// TestKnownDelays: every fifth reply takes 20 ms.
+func TestKnownDelays(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	f := newFake(t)
+	var n, delayed atomic.Int64
+	f.reply = func(dst []byte, args [][]byte) ([]byte, error) {
+		if n.Add(1)%5 == 0 {
+			delayed.Add(1)
+			time.Sleep(delay)
+		}
+		return ordinary(dst, args)
+	}
+	s := small(f)
+	s.Mix = WriteOnly
+	rec := run(t, s, 600*time.Millisecond)
+	l := rec.Window(0, rec.End()).Ops["set"]
+	if p50, p90 := msec(l.P50Usec), msec(l.P90Usec); p50 > delay/2 || p90 < delay || p90 > 5*delay {
+		t.Errorf("a fifth of the replies takes %v: p50 %v, p90 %v", delay, p50, p90)
+	}
+	if got, want := atLeast(t, l, delay-delay/500), delayed.Load(); got < want || got > want+want/5+2 {
+		t.Errorf("%d latencies of %v and more, want %d", got, delay, want)
+	}
+	if mean := msec(l.MeanUsec); mean < delay/5-time.Millisecond || mean > delay {
+		t.Errorf("mean %v of a fifth of %v", mean, delay)
+	}
+	if l.P50Usec > l.P90Usec || l.P90Usec > l.P99Usec || l.P99Usec > l.P999Usec || l.P999Usec > l.P9999Usec || l.P9999Usec > l.MaxUsec {
+		t.Errorf("percentiles fall: %+v", l)
+	}
+}
+
+// TestHangingServer: whether requests wait in the socket or for it, Stop is
+// quick, and every one that was due is in the figures.
+func TestHangingServer(t *testing.T) {
+	for name, valueBytes := range map[string]int{"small": 64, "socket full": 64 << 10} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			s := small(f)
+			s.Rate, s.Mix, s.ValueBytes = 2000, WriteOnly, valueBytes
+			g, err := Start(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			f.gate.Lock()
+			defer f.gate.Unlock()
+			time.Sleep(420 * time.Millisecond)
+			begin := time.Now()
+			rec, err := g.Stop()
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("Stop took %v", took)
+			}
+			if err != nil {
+				t.Errorf("a hanging server is no error: %v", err)
+			}
+			checkRecording(t, rec)
+			w := rec.Window(0, rec.End())
+			total, want := w.Ops["set"].Count, rec.End().Seconds()*s.Rate
+			if math.Abs(float64(total)-want) > 0.012*s.Rate {
+				t.Errorf("%d requests in %v at %v a second", total, rec.End(), s.Rate)
+			}
+			if lost := float64(rec.Unanswered) / s.Rate; lost < 0.4 || lost > 0.7 {
+				t.Errorf("%d requests unanswered, those of 420 ms expected", rec.Unanswered)
+			}
+			if n := atLeast(t, w.Ops["set"], 400*time.Millisecond); n < rec.Unanswered {
+				t.Errorf("%d requests above 400 ms, %d unanswered", n, rec.Unanswered)
+			}
+			if top := w.Ops["set"].MaxUsec; top < 820e3 {
+				t.Errorf("the oldest request has %v µs", top)
+			}
+			if w.LongestGapSec < 0.4 || w.LongestGapSec > 0.9 {
+				t.Errorf("gap of %v s", w.LongestGapSec)
+			}
+			if answered := w.OpsPerSecond * rec.End().Seconds(); math.Abs(answered-float64(total-rec.Unanswered)) > 0.5 {
+				t.Errorf("throughput counts %v requests, %d were answered", answered, total-rec.Unanswered)
+			}
+			if again, _ := g.Stop(); again != rec {
+				t.Error("the second Stop returned something else")
+			}
+		})
+	}
+}
+
+// TestFailures: what ends a generator by itself, and that it says so and keeps
+// what it has.
+func TestFailures(t *testing.T) {
+	after := func(n int64, reply string, err error) func(*fake) {
+		return func(f *fake) {
+			f.reply = func(dst []byte, args [][]byte) ([]byte, error) {
+				if f.total.Load() >= n {
+					return append(dst, reply...), err
+				}
+				return ordinary(dst, args)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		breaks func(*fake)
+		want   string
+	}{
+		"closes":          {after(500, "", io.EOF), "the server closed it"},
+		"error reply":     {after(500, "-MISCONF no disk\r\n", nil), "the server answered: MISCONF no disk"},
+		"unknown command": {after(0, "-ERR unknown command 'SET'\r\n", nil), "set: the server answered: ERR unknown command 'SET'"},
+		"wrong type":      {after(500, ":1\r\n", nil), "makes no sense"},
+		"not OK":          {after(500, "+NO\r\n", nil), "makes no sense"},
+		"answers twice":   {after(500, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n", nil), "an answer to nothing"},
+		"no RESP":         {after(500, "HTTP/1.1 400 Bad Request\r\n", nil), "no RESP"},
+		"huge bulk":       {after(500, "$9223372036854775807\r\n", nil), "no RESP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			c.breaks(f)
+			s := small(f)
+			s.Mix = WriteOnly
+			before := openFiles(t)
+			g, err := Start(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-g.Done():
+			case <-time.After(5 * time.Second):
+				t.Fatal("it goes on")
+			}
+			if err := g.Err(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v; want %q", err, c.want)
+			}
+			rec, err := g.Stop()
+			if !errors.Is(err, g.Err()) {
+				t.Errorf("Stop says %v, Err %v", err, g.Err())
+			}
+			checkRecording(t, rec)
+			if n := rec.Window(0, time.Second).Ops["set"].Count; name != "unknown command" && n < 400 {
+				t.Errorf("%d requests are recorded of at least 400", n)
+			}
+			if files := openFiles(t); files > before+s.Conns { // the fake's own
+				t.Errorf("%d files open after %d before", files, before)
+			}
+		})
+	}
+}
+
+func TestReplyError(t *testing.T) {
+	f := newFake(t)
+	s := small(f)
+	s.Kind, s.Members = Lists, 10
+	for name, do := range map[string]func() error{
+		"Fill": func() error { return Fill(t.Context(), s, nil) },
+		"Start": func() error {
+			g, err := Start(t.Context(), s)
+			if err != nil {
+				return err
+			}
+			<-g.Done()
+			_, err = g.Stop()
+			return err
+		},
+		"Ceiling": func() error { _, err := Ceiling(t.Context(), s); return err },
+	} {
+		var reply *ReplyError
+		if err := do(); !errors.As(err, &reply) || !strings.HasPrefix(reply.Text, "ERR unknown command") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	f := newFake(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	g, err := Start(ctx, small(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond)
+	why := errors.New("interrupted")
+	cancel(why)
+	<-g.Done()
+	rec, err := g.Stop()
+	if !errors.Is(err, why) {
+		t.Errorf("%v", err)
+	}
+	if rec.Window(0, time.Second).Ops["write"].Count == 0 {
+		t.Error("nothing is left of it")
+	}
+	if _, err := Start(ctx, small(f)); err == nil {
+		t.Error("started under a context that has ended")
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Spec{Addr: l.Addr().String(), Keys: 1, Mix: WriteOnly}
+	_ = l.Close()
+	before := openFiles(t)
+	if _, err := Start(t.Context(), s); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Start: %v", err)
+	}
+	if err := Fill(t.Context(), s, nil); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("Fill: %v", err)
+	}
+	if after := openFiles(t); after > before {
+		t.Errorf("%d files open after %d before", after, before)
+	}
+}
+
+// TestReadModifyWrite: the parts and the whole.
+func TestReadModifyWrite(t *testing.T) {
+	f := newFake(t)
+	f.reply = func(dst []byte, args [][]byte) ([]byte, error) {
+		time.Sleep(2 * time.Millisecond)
+		return ordinary(dst, args)
+	}
+	s := small(f)
+	s.Mix = Mix{RMW: 1}
+	rec := run(t, s, 300*time.Millisecond)
+	w := rec.Window(0, rec.End())
+	whole, get, set := w.Ops["rmw"], w.Ops["get"], w.Ops["set"]
+	if whole.Count == 0 || get.Count != whole.Count || set.Count != whole.Count {
+		t.Errorf("%d wholes, %d reads, %d writes", whole.Count, get.Count, set.Count)
+	}
+	if whole.MeanUsec < 4000 || set.MeanUsec < 2000 || set.P50Usec > 3900 && whole.P50Usec < 2*set.P50Usec*0.8 {
+		t.Errorf("means: %v whole, %v read, %v write", whole.MeanUsec, get.MeanUsec, set.MeanUsec)
+	}
+	if ops := w.OpsPerSecond * rec.End().Seconds(); math.Abs(ops-float64(get.Count+set.Count)) > 0.1*ops+10 {
+		t.Errorf("throughput counts %v of %d requests", ops, get.Count+set.Count)
+	}
+	if w.Ops["read"].Count != get.Count || w.Ops["write"].Count != set.Count {
+		t.Error("the whole is in a roll-up")
+	}
+}
+
+// TestNoAllocation: neither requests nor replies cost memory.
+func TestNoAllocation(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	f := newFake(t)
+	s := small(f)
+	s.Mix = Mix{Read: 1, Update: 1, Scan: 0.1, RMW: 1}
+	s.Distribution, s.Pipeline, s.ProbeEvery = Latest, 4, time.Millisecond
+	g, err := Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(150 * time.Millisecond) // the fake's buffers grow
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := f.total.Load()
+	time.Sleep(350 * time.Millisecond)
+	n = f.total.Load() - n
+	runtime.ReadMemStats(&after)
+	if _, err := g.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if m := after.Mallocs - before.Mallocs; n < 1000 || float64(m) > 0.02*float64(n)+50 {
+		t.Errorf("%d allocations at %d requests", m, n)
+	}
+}
+
+func TestCeiling(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than a second")
+	}
+	f := newFake(t)
+	s := small(f)
+	s.Rate, s.ProbeEvery = 10, time.Second // ignored
+	ops, err := Ceiling(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent := f.total.Load(); ops < 2000 || ops > float64(sent) {
+		t.Errorf("ceiling %v, with %d requests sent", ops, sent)
+	}
+}
+
+func TestSlots(t *testing.T) {
+	f := newFake(t)
+	g, err := Start(t.Context(), small(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := g.Now()
+	next := g.NextSlot()
+	if next <= now || next%slotLen != 0 || next > g.Now()+slotLen {
+		t.Errorf("the slot after %v begins at %v", now, next)
+	}
+	if g.Err() != nil {
+		t.Error(g.Err())
+	}
+	if _, err := g.Stop(); err != nil {
+		t.Error(err)
+	}
+}
