@@ -62,6 +62,7 @@ func list(b *strings.Builder, title string, items []string) {
 		const first, next = "  - ", "    "
 		line := first
 		for _, word := range strings.Fields(item) {
+			word = cut(word, columns-len(next))
 			if utf8.RuneCountInString(line)+utf8.RuneCountInString(word) > columns && line != first && line != next {
 				b.WriteString(strings.TrimRight(line, " ") + "\n")
 				line = next
@@ -95,7 +96,7 @@ func (r *Report) groupHead(b *strings.Builder, i int) {
 
 // writeLine aligns the columns of a row.
 func writeLine(b *strings.Builder, metric, medianA, medianB, ratio, shift, p, effect, verdict string) {
-	line := fmt.Sprintf("  %-29s %9s %9s %6s %9s %6s %6s  %s", cut(metric, 29), medianA, medianB, ratio, shift, p, effect, verdict)
+	line := fmt.Sprintf("  %-28s %9s %9s %6s %9s %6s %6s  %s", cut(metric, 28), medianA, medianB, ratio, shift, p, effect, verdict)
 	b.WriteString(strings.TrimRight(line, " ") + "\n")
 }
 
@@ -150,7 +151,7 @@ func (r *Report) foot(b *strings.Builder) {
 		"delta, +1 if every value of B is above all of A. p: Mann-Whitney U, two-sided; below 0.05 is called\n" +
 		"a difference.")
 	if tested > 0 {
-		fmt.Fprintf(b, " Among %d tests about %.0f would be by chance alone.", tested, math.Ceil(Alpha*float64(tested)))
+		fmt.Fprintf(b, " Of %d tests %.1f are expected to be below by chance alone.", tested, Alpha*float64(tested))
 	}
 	b.WriteString("\n")
 	if tested < len(r.Rows) {

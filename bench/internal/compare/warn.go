@@ -49,8 +49,8 @@ func machineDiffers(a, b *result.Machine) []string {
 		differ("architecture", a.Arch, b.Arch),
 		differ("CPU", a.CPU, b.CPU),
 		differ("number of cores", strconv.Itoa(a.Cores), strconv.Itoa(b.Cores)),
-		differ("transparent huge pages", a.HugePages, b.HugePages),
-		differ("huge page defragmentation", a.HugeDefrag, b.HugeDefrag),
+		differ("setting of transparent huge pages", a.HugePages, b.HugePages),
+		differ("setting of huge page defragmentation", a.HugeDefrag, b.HugeDefrag),
 		differ("file system of the data", a.Filesystem, b.Filesystem),
 		differ("Go version", a.Go, b.Go),
 	)
