@@ -36,7 +36,8 @@ type job struct {
 	sizes   []int64
 	budget  time.Duration // after which it begins nothing long
 	data    int64         // victim: bytes that it holds
-	how     string        // echo: pipe, spin, futex, bulk; victim: signal, go
+	core    int           // echo: where it runs
+	how     string        // echo: pipe, spin, futex; victim: signal, go
 	program string        // creation, memory: what exec starts
 	begun   time.Time
 }
@@ -64,6 +65,7 @@ func ChildMain(args []string) int {
 	fs.BoolVar(&j.huge, "huge", false, "huge pages")
 	fs.DurationVar(&j.budget, "budget", time.Minute, "begin nothing long after this")
 	fs.Int64Var(&j.data, "data", 0, "bytes held")
+	fs.IntVar(&j.core, "core", anyCore, "core to run on")
 	fs.StringVar(&j.how, "how", "", "variant")
 	fs.StringVar(&j.program, "program", "", "what exec starts")
 	fs.Func("sizes", "bytes, separated by commas", func(s string) error {

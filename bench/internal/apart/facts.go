@@ -176,9 +176,9 @@ func (m *measurement) tables() []result.Table {
 			{"4 KiB pages, KiB", "small/tables", kib},
 			{"huge pages, KiB", "huge/tables", kib}}},
 		{"Handing data over, there and acknowledged, by size", "data, bytes", 1, []column{
-			{"pipe to a process, µs", "bulk/pipe", 1},
-			{"pointer through a channel, µs", "bulk/pointer", 1},
-			{"copy within a thread, µs", "bulk/copy", 1}}},
+			{"pipe to a process, µs", "talk/bulk pipe", 1},
+			{"pointer through a channel, µs", "talk/bulk pointer", 1},
+			{"copy within a thread, µs", "talk/bulk copy", 1}}},
 	} {
 		table := result.Table{Title: t.title, Columns: []string{t.first}}
 		var sizes []int64

@@ -295,10 +295,14 @@ func faultInThread(ctx context.Context, how string, data int64) (d death, err er
 	if _, err := conn.Write([]byte{askFault}); err != nil {
 		return d, err
 	}
-	if _, err := conn.Read(answer); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	_, err = conn.Read(answer)
+	d.ClosedMsec = micros(time.Since(begin)) / 1e3
+	if ctx.Err() != nil {
+		return d, ctx.Err() // which has killed it
+	}
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return d, fmt.Errorf("the process lives on after a fault in one of its threads (%v)", err)
 	}
-	d.ClosedMsec = micros(time.Since(begin)) / 1e3
 	state, said := m.wait()
 	d.Status = state.ExitCode()
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {

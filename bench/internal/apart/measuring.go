@@ -113,9 +113,10 @@ func (f *figures) add(p point) {
 	f.sizes[p.Name] = append(f.sizes[p.Name], p.Size)
 }
 
-// collect runs a measuring process to its end and adds what it prints. A failure
-// is the reason for what is missing of parts; what came before it stays.
-func (f *figures) collect(ctx context.Context, parts []string, args ...string) {
+// collect runs a measuring process to its end, adds what it prints and shows it
+// to seen. A failure is the reason for what is missing of part; what came before
+// it stays.
+func (f *figures) collect(ctx context.Context, part string, seen func(point), args ...string) {
 	m, err := startMeasuring(ctx, args...)
 	if err == nil {
 		defer m.stop()
@@ -123,6 +124,7 @@ func (f *figures) collect(ctx context.Context, parts []string, args ...string) {
 			var p point
 			if p, err = m.next(); err == nil {
 				f.add(p)
+				seen(p)
 			}
 		}
 		if err == io.EOF {
@@ -135,9 +137,7 @@ func (f *figures) collect(ctx context.Context, parts []string, args ...string) {
 	if ctx.Err() != nil {
 		err = outOfTime(ctx)
 	}
-	for _, part := range parts {
-		f.why[part] = err.Error()
-	}
+	f.why[part] = err.Error()
 }
 
 // outOfTime words the end of ctx.

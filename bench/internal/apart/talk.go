@@ -9,10 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -20,126 +18,43 @@ import (
 )
 
 const (
-	talkBatch   = 100 // round trips between two looks at the clock
-	talkLimit   = 250 * time.Millisecond
-	answerLimit = 5 * time.Second // then the other side is gone
-	bulkTotal   = 32 * mib        // through the pipe, for each size
-	bulkAtMost  = 2000            // messages of each size
+	talkBatch  = 100 // round trips between two looks at the clock
+	talkLimit  = 250 * time.Millisecond
+	bulkTotal  = 32 * mib // through the pipe, for each size
+	bulkAtMost = 2000     // messages of each size
 )
 
 // bulkSizes are the sizes of what is handed over.
 var bulkSizes = []int64{valueBytes, smallPage, mib}
 
-// line is a word of shared memory on cache lines of its own.
-type line struct {
-	atomic.Int32
-	_ [124]byte
-}
+// anyCore leaves the choice to the kernel.
+const anyCore = -1
 
-// board is what two sides that share memory talk through: each counts up its
-// own word after the other's.
-type board struct{ ask, answer line }
-
-const boardBytes = int(unsafe.Sizeof(board{}))
-
-// over is the question that ends the other side.
-const over = -1
-
-var errNoAnswer = errors.New("the other side does not answer")
-
-// spinFor waits until w is v, without giving up the processor.
-func (w *line) spinFor(v int32) error {
-	var begin time.Time
-	for n := 1; w.Load() != v; n++ {
-		if n&(1<<20-1) != 0 {
-			continue
-		}
-		if begin.IsZero() {
-			begin = time.Now()
-		} else if time.Since(begin) > answerLimit {
-			return errNoAnswer
-		}
-	}
-	return nil
-}
-
-// waitFor sleeps until w is v.
-func (w *line) waitFor(v int32) error {
-	for begin := time.Now(); ; {
-		got := w.Load()
-		if got == v {
-			return nil
-		}
-		if time.Since(begin) > answerLimit {
-			return errNoAnswer
-		}
-		futex(&w.Int32, futexWait, got)
-	}
-}
-
-// set writes w and wakes who sleeps on it.
-func (w *line) set(v int32) {
-	w.Store(v)
-	futex(&w.Int32, futexWake, 1)
-}
-
-// spinAsk and sleepAsk are one round trip; n counts from 1.
-func (b *board) spinAsk(n int32) error {
-	b.ask.Store(n)
-	return b.answer.spinFor(n)
-}
-
-func (b *board) sleepAsk(n int32) error {
-	b.ask.set(n)
-	return b.answer.waitFor(n)
-}
-
-// spinServe and sleepServe answer until the question is over.
-func (b *board) spinServe() {
-	for last := int32(0); ; {
-		if v := b.ask.Load(); v == over {
-			return
-		} else if v != last {
-			last = v
-			b.answer.Store(v)
-		}
-	}
-}
-
-func (b *board) sleepServe() {
-	for last := int32(0); ; {
-		switch v := b.ask.Load(); v {
-		case over:
-			return
-		case last:
-			futex(&b.ask.Int32, futexWait, v)
-		default:
-			last = v
-			b.answer.set(v)
-		}
-	}
-}
-
-// newBoard maps a board in fd, or where nobody else can see it if fd is -1.
-func newBoard(fd int) (*board, error) {
-	flags := unix.MAP_SHARED
-	if fd < 0 {
-		flags |= unix.MAP_ANONYMOUS
-	}
-	mem, err := unix.Mmap(fd, 0, boardBytes, unix.PROT_READ|unix.PROT_WRITE, flags)
-	if err != nil {
-		return nil, fmt.Errorf("map a shared page: %w", err)
-	}
-	return (*board)(unsafe.Pointer(unsafe.SliceData(mem))), nil
-}
+// twoCores ends the names of figures of two sides on a core each. Who sleeps
+// with a core of his own may find it asleep as well, which in a virtual machine
+// can cost more than everything else: where the kernel puts the two sides must
+// not be left to luck.
+const twoCores = " on two cores"
 
 // talk measures what it costs to reach another goroutine, thread or process.
 func (j *job) talk() error {
-	steps := []func() error{
-		j.channels, j.threadsSleeping, j.pipes, j.pagesSleeping, j.handOver,
+	cores, err := allowedCores()
+	if err != nil {
+		return err
 	}
-	if runtime.NumCPU() > 1 {
-		steps = append(steps, j.threadsSpinning, j.pagesSpinning)
+	steps := []func() error{j.channels, j.handOver}
+	sleeping := func(suffix string, mine, theirs int) {
+		steps = append(steps,
+			func() error { return j.threadsSleeping("threads futex"+suffix, mine, theirs) },
+			func() error { return j.pages("futex", "pages futex"+suffix, mine, theirs) },
+			func() error { return j.pipes("pipe"+suffix, mine, theirs) })
+	}
+	sleeping("", cores[0], cores[0])
+	if len(cores) > 1 {
+		sleeping(twoCores, cores[0], cores[1])
+		steps = append(steps,
+			func() error { return j.threadsSpinning(cores[0], cores[1]) },
+			func() error { return j.pages("spin", "pages spin", cores[0], cores[1]) })
 	} else {
 		const why = "one core: who spins keeps the other side from answering"
 		if err := errors.Join(note("talk/threads spin", why), note("talk/pages spin", why)); err != nil {
@@ -198,45 +113,59 @@ func (j *job) channels() error {
 	return <-failed
 }
 
-func (j *job) threadsSpinning() error {
-	return withThread("threads spin", (*board).spinServe, (*board).spinAsk, func(b *board) { b.ask.Store(over) })
+func (j *job) threadsSpinning(mine, theirs int) error {
+	return withThread("threads spin", mine, theirs, (*board).spinServe, (*board).spinAsk,
+		func(b *board) { b.ask.Store(over) })
 }
 
-func (j *job) threadsSleeping() error {
+func (j *job) threadsSleeping(name string, mine, theirs int) error {
 	// Each side sits in a raw call: without processors to spare the other one
 	// could not run.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.NumCPU())))
-	return withThread("threads futex", (*board).sleepServe, (*board).sleepAsk, func(b *board) { b.ask.set(over) })
+	return withThread(name, mine, theirs, (*board).sleepServe, (*board).sleepAsk,
+		func(b *board) { b.ask.set(over) })
 }
 
-// withThread measures against a second thread of this process.
-func withThread(name string, serve func(*board), ask func(*board, int32) error, end func(*board)) error {
+// withThread measures against a second thread of this process, each on a core.
+func withThread(name string, mine, theirs int, serve func(*board), ask func(*board, int32) error, end func(*board)) error {
 	b, err := newBoard(-1)
 	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
+	restore, err := pin(mine)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	pinned, ended := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread()
-		serve(b)
+		runtime.LockOSThread() // never unlocked: the thread ends with its core
+		_, err := pin(theirs)
+		if pinned <- err; err == nil {
+			serve(b)
+		}
 	}()
+	if err := <-pinned; err != nil {
+		return err
+	}
 	err = roundTrips(name, func(n int32) error { return ask(b, n) })
 	end(b)
 	<-ended
 	return err
 }
 
-func (j *job) pagesSpinning() error {
-	return withPage("spin", "pages spin", (*board).spinAsk, func(b *board) { b.ask.Store(over) })
-}
-
-func (j *job) pagesSleeping() error {
-	return withPage("futex", "pages futex", (*board).sleepAsk, func(b *board) { b.ask.set(over) })
-}
-
-// withPage measures against a process that shares one page.
-func withPage(how, name string, ask func(*board, int32) error, end func(*board)) error {
+// pages measures against a process that shares one page, each on a core.
+func (j *job) pages(how, name string, mine, theirs int) error {
+	ask, end := (*board).spinAsk, func(b *board) { b.ask.Store(over) }
+	if how == "futex" {
+		ask, end = (*board).sleepAsk, func(b *board) { b.ask.set(over) }
+	}
+	restore, err := pin(mine)
+	if err != nil {
+		return err
+	}
+	defer restore()
 	fd, err := unix.MemfdCreate("kvd-bench-page", unix.MFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("memory file: %w", err)
@@ -250,7 +179,7 @@ func withPage(how, name string, ask func(*board, int32) error, end func(*board))
 	if err != nil {
 		return err
 	}
-	peer, err := startEcho(how, 0, file)
+	peer, err := startEcho(how, 0, theirs, file)
 	if err != nil {
 		return err
 	}
@@ -259,13 +188,42 @@ func withPage(how, name string, ask func(*board, int32) error, end func(*board))
 	return errors.Join(answered, peer.Wait())
 }
 
-// startEcho starts the other side as a process of its own.
-func startEcho(how string, size int64, files ...*os.File) (*exec.Cmd, error) {
-	cmd := exec.Command("/proc/self/exe", childCommand, "echo", "-how", how, "-data", fmt.Sprint(size))
+// startEcho starts the other side as a process of its own, on a core; -1: any.
+func startEcho(how string, size int64, core int, files ...*os.File) (*exec.Cmd, error) {
+	cmd := exec.Command("/proc/self/exe", childCommand, "echo", "-how", how, "-data", fmt.Sprint(size), "-core", fmt.Sprint(core))
 	cmd.ExtraFiles = files
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd, cmd.Start()
+}
+
+// allowedCores returns the cores that this process may use, one at least.
+func allowedCores() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("cores: %w", err)
+	}
+	var out []int
+	for i := 0; i < 64*len(set); i++ {
+		if set.IsSet(i) {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("cores: none is allowed")
+	}
+	return out, nil
+}
+
+// pin binds the calling thread, to which the goroutine must be locked, to a core
+// until restore. Threads that Go makes meanwhile do not inherit that.
+func pin(core int) (restore func(), err error) {
+	var old, set unix.CPUSet
+	set.Set(core)
+	if err := errors.Join(unix.SchedGetaffinity(0, &old), unix.SchedSetaffinity(0, &set)); err != nil {
+		return nil, fmt.Errorf("bind a thread to core %d: %w", core, err)
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &old) }, nil
 }
 
 // pipePair is this side of two pipes to an echo process.
@@ -274,13 +232,13 @@ type pipePair struct {
 	peer        *exec.Cmd
 }
 
-func openPipes(how string, size int64) (*pipePair, error) {
+func openPipes(size int64, core int) (*pipePair, error) {
 	var there, back [2]int
 	if err := errors.Join(unix.Pipe2(there[:], unix.O_CLOEXEC), unix.Pipe2(back[:], unix.O_CLOEXEC)); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
 	r, w := os.NewFile(uintptr(there[0]), "in"), os.NewFile(uintptr(back[1]), "out")
-	peer, err := startEcho(how, size, r, w)
+	peer, err := startEcho("pipe", size, core, r, w)
 	_, _ = r.Close(), w.Close()
 	return &pipePair{back[0], there[1], peer}, err
 }
@@ -291,13 +249,18 @@ func (p *pipePair) close() error {
 	return p.peer.Wait()
 }
 
-func (j *job) pipes() error {
-	p, err := openPipes("pipe", 1)
+func (j *job) pipes(name string, mine, theirs int) error {
+	restore, err := pin(mine)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	p, err := openPipes(1, theirs)
 	if err != nil {
 		return err
 	}
 	buf := []byte{0}
-	err = roundTrips("pipe", func(int32) error {
+	err = roundTrips(name, func(int32) error {
 		return errors.Join(sendAll(p.write, buf), receiveAll(p.read, buf))
 	})
 	return errors.Join(err, p.close())
@@ -318,7 +281,7 @@ func (j *job) handOver() error {
 
 // bulk sends size bytes through a pipe to a process.
 func bulk(size int64) error {
-	p, err := openPipes("bulk", size)
+	p, err := openPipes(size, anyCore)
 	if err != nil {
 		return err
 	}
@@ -334,7 +297,7 @@ func bulk(size int64) error {
 	if err := errors.Join(err, err2, p.close()); err != nil {
 		return fmt.Errorf("pipe of %d bytes: %w", size, err)
 	}
-	return emit("bulk/pipe", size, result.Median(values))
+	return emit("talk/bulk pipe", size, result.Median(values))
 }
 
 // pointers passes a pointer to size bytes to a goroutine, and copies as much.
@@ -362,12 +325,17 @@ func pointers(size int64) error {
 	passed, _ := perBatch(func() { ask <- data; <-answer })
 	copied, _ := perBatch(func() { copy(into, data) })
 	return errors.Join(
-		emit("bulk/pointer", size, result.Median(passed)),
-		emit("bulk/copy", size, result.Median(copied)))
+		emit("talk/bulk pointer", size, result.Median(passed)),
+		emit("talk/bulk copy", size, result.Median(copied)))
 }
 
 // echo is the other side. Descriptor 3 is the page, or 3 and 4 are the pipes.
 func (j *job) echo() error {
+	if j.core != anyCore {
+		if _, err := pin(j.core); err != nil {
+			return err
+		}
+	}
 	if j.how == "spin" || j.how == "futex" {
 		b, err := newBoard(3)
 		switch {
