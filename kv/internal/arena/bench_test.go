@@ -68,7 +68,6 @@ func BenchmarkFill(b *testing.B) {
 		b.Run(fmt.Sprintf("%dx%dB", c.blocks, c.size), func(b *testing.B) {
 			a := newArena(b)
 			b.ReportAllocs()
-			b.SetBytes(int64(c.blocks * c.size))
 			for b.Loop() {
 				h := a.NewHeap(Data)
 				for range c.blocks {
