@@ -79,7 +79,8 @@ func TestPauseIsSeenByAll(t *testing.T) {
 	close(stop)
 	const stated = 50 * time.Millisecond
 	for name, gap := range map[string]time.Duration{"one client": longestGap(<-one), "the other": longestGap(<-two), "who asked": took} {
-		if gap < stated || gap > stated+slack {
+		// The last reply before the pause may have been late.
+		if gap < stated-slack/5 || gap > stated+slack {
 			t.Errorf("%s saw a gap of %v, not %v", name, gap, stated)
 		}
 	}

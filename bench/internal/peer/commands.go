@@ -44,7 +44,7 @@ func (s *store) get(x *command.Ctx) {
 // release ends the use of a value: pebble takes the block back.
 func (s *store) release(c io.Closer) {
 	if err := c.Close(); err != nil {
-		s.log.Error("pebble: after a look-up", "error", err)
+		s.log.Error("pebble: after a look-up", "error", err.Error())
 	}
 }
 
@@ -54,7 +54,7 @@ func (s *store) mget(x *command.Ctx) {
 		v, closer, err := s.db.Get(key)
 		if err != nil { // an error inside an array would be taken for a value
 			if !errors.Is(err, pebble.ErrNotFound) {
-				s.log.Error("pebble: MGET", "error", err)
+				s.log.Error("pebble: MGET", "error", err.Error())
 			}
 			x.Null()
 			continue
@@ -65,6 +65,7 @@ func (s *store) mget(x *command.Ctx) {
 }
 
 func (s *store) set(x *command.Ctx) {
+	defer s.endOnPanic()
 	if len(x.Args) > 3 { // no expiry, no conditions
 		x.Err(textSyntax)
 		return
@@ -83,6 +84,7 @@ func (s *store) set(x *command.Ctx) {
 		s.busy.Add(1)
 		commit = func() (string, error) {
 			defer s.busy.Done()
+			defer s.endOnPanic()
 			if err := b.Commit(pebble.Sync); err != nil {
 				return "", err
 			}
@@ -148,6 +150,7 @@ func (s *store) replyCount(x *command.Ctx, n int, err error) {
 // the caller must wait for the batch's SyncWait; b is nil if none existed. pebble
 // itself deletes without a look, but a client is told a number.
 func (s *store) remove(keys [][]byte, o *pebble.WriteOptions) (n int, b *pebble.Batch, err error) {
+	defer s.endOnPanic()
 	s.delMu.Lock()
 	defer s.delMu.Unlock()
 	seen := make(map[string]bool, len(keys))

@@ -57,14 +57,13 @@ func run(k *kind, o *options, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &program{cfg: cfg, log: log, own: own, start: time.Now(), stop: make(chan string, 8), served: make(chan error, 1)}
 	// The engine wants a store; the peers' data are elsewhere.
 	empty, err := kv.Open(kv.Options{Databases: 1})
 	if err != nil {
-		return errors.Join(err, p.closeOwn())
+		return err
 	}
 	defer empty.Close()
-	p.connect(empty)
+	p := newProgram(cfg, own, empty, log)
 	if err := p.server.Listen(); err != nil {
 		return errors.Join(err, p.closeOwn())
 	}
@@ -101,8 +100,9 @@ func configure(o *options) (*config.Config, error) {
 	return cfg, nil
 }
 
-// connect makes the engine and the server around the contestant.
-func (p *program) connect(empty *kv.Store) {
+// newProgram makes the engine and the server around a contestant.
+func newProgram(cfg *config.Config, own *contestant, empty *kv.Store, log *slog.Logger) *program {
+	p := &program{cfg: cfg, log: log, own: own, start: time.Now(), stop: make(chan string, 8), served: make(chan error, 1)}
 	p.saver = newSaver(p.own.saves, p.log)
 	rows := append([]*command.Spec{p.infoRow()}, p.own.rows...)
 	if len(p.own.saves) > 0 {
@@ -124,6 +124,7 @@ func (p *program) connect(empty *kv.Store) {
 	if p.own.attach != nil {
 		p.own.attach(p)
 	}
+	return p
 }
 
 func (p *program) request(why string) {

@@ -75,8 +75,11 @@ func removeTemporary(dir string, log *slog.Logger) {
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), tempPrefix) {
-			err := os.RemoveAll(filepath.Join(dir, e.Name()))
-			log.Info("Removed what an interrupted save had left", "name", e.Name(), "error", err)
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				log.Warn("What an interrupted save has left stays", "error", err.Error())
+				continue
+			}
+			log.Info("Removed what an interrupted save had left", "name", e.Name())
 		}
 	}
 }
@@ -119,7 +122,7 @@ func (s *store) checkpoint(dir string) (saved, error) {
 	for _, n := range numbers {
 		if old := checkpointPath(dir, n); !sameFile(old, s.live) {
 			if err := os.RemoveAll(old); err != nil {
-				s.log.Warn("An older checkpoint stays", "error", err)
+				s.log.Warn("An older checkpoint stays", "error", err.Error())
 			}
 		}
 	}

@@ -165,7 +165,7 @@ func (s *saver) end(out saved, err error) {
 		s.log.Info("Background saving terminated with success", "keys", out.keys, "bytes", out.bytes, "shared", out.shared, "seconds", s.took.Seconds())
 	} else {
 		i.LastError = err.Error()
-		s.log.Error("Background saving error", "error", err)
+		s.log.Error("Background saving error", "error", err.Error())
 	}
 	s.cancel()
 	close(s.done)

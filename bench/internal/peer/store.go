@@ -10,9 +10,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"runtime"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
 )
 
 // pebble's settings beyond those of the command line. Tables have the defaults
@@ -63,6 +64,11 @@ type store struct {
 	stalls    atomic.Int64
 	stallNano atomic.Int64
 	stalled   atomic.Int64 // Unix ns since when; 0: not
+
+	failing struct {
+		sync.Mutex
+		since, last, said time.Time // background errors with no success in between
+	}
 }
 
 // newPebble opens the database and makes the contestant around it.
@@ -77,6 +83,11 @@ func newPebble(o *options, log *slog.Logger) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.contestant(), nil
+}
+
+// contestant returns what the server needs to know of the store.
+func (s *store) contestant() *contestant {
 	c := &contestant{rows: s.rows(), sections: s.sections(), close: s.close}
 	c.saves = []saveKind{
 		{name: "CHECKPOINT", begin: s.beginCheckpoint},
@@ -88,7 +99,7 @@ func newPebble(o *options, log *slog.Logger) (*contestant, error) {
 		s.checksum = func() bool { return p.cfg.Bool("rdbchecksum") }
 		p.cfg.OnChange("appendfsync", func() error { return s.setSync(p.cfg.String("appendfsync")) })
 	}
-	return c, nil
+	return c
 }
 
 // setSync follows appendfsync, so that a filler can do without waiting.
@@ -180,7 +191,9 @@ func (s *store) options(fs vfs.FS) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.NumCPU()/2) },
 		Logger:                      pebbleLog{s.log},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { s.log.Error("pebble: background error", "error", err) },
+			BackgroundError: func(err error) { s.failed(err, time.Now()) },
+			FlushEnd:        func(i pebble.FlushInfo) { s.succeeded(i.Err) },
+			CompactionEnd:   func(i pebble.CompactionInfo) { s.succeeded(i.Err) },
 			DiskSlow:        func(i pebble.DiskSlowInfo) { s.log.Warn("pebble: " + i.String()) },
 			WriteStallBegin: func(i pebble.WriteStallBeginInfo) { s.stallBegins(i.Reason) },
 			WriteStallEnd:   s.stallEnds,
@@ -202,6 +215,49 @@ func (s *store) stallEnds() {
 	if from := s.stalled.Swap(0); from != 0 {
 		s.stallNano.Add(time.Now().UnixNano() - from)
 	}
+}
+
+// patience is for how long flushes and compactions may fail. pebble tries again
+// and again, and holds writes back for ever: on a full disk the server would hang.
+const patience = 5 * time.Second
+
+// failed notes an error of a flush or a compaction.
+func (s *store) failed(err error, now time.Time) {
+	f := &s.failing
+	f.Lock()
+	defer f.Unlock()
+	if now.Sub(f.last) > patience/2 { // a new series
+		f.since = now
+	}
+	f.last = now
+	if now.Sub(f.since) > patience {
+		pebbleLog{s.log}.Fatalf("for %v nothing could be written: %v", patience, err)
+	}
+	if now.Sub(f.said) > time.Second { // there may be hundreds in a second
+		f.said = now
+		s.log.Error("pebble: background error", "error", err.Error())
+	}
+}
+
+func (s *store) succeeded(err error) {
+	if err == nil {
+		s.failing.Lock()
+		s.failing.last = time.Time{}
+		s.failing.Unlock()
+	}
+}
+
+// endOnPanic is deferred around writes: pebble panics with the error when its log
+// cannot be written to.
+func (s *store) endOnPanic() {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if err, ok := r.(error); ok && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EDQUOT)) {
+		pebbleLog{s.log}.Fatalf("%v", err)
+	}
+	panic(r)
 }
 
 // close waits for what still uses the database and closes it.
@@ -232,14 +288,14 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	os.Exit(1)
 }
 
-// pebbleVersion is that of the module in this program.
+var modulePath = regexp.MustCompile(`/pebble/v2@(v[^/]+)/`)
+
+// pebbleVersion is that of the module in this program. The path of its source
+// tells it in test binaries, too, which have no list of modules.
 var pebbleVersion = sync.OnceValue(func() string {
-	if b, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range b.Deps {
-			if strings.HasPrefix(m.Path, "github.com/cockroachdb/pebble") {
-				return m.Version
-			}
-		}
+	file, _ := runtime.FuncForPC(reflect.ValueOf(pebble.Open).Pointer()).FileLine(0)
+	if m := modulePath.FindStringSubmatch(file); m != nil {
+		return m[1]
 	}
 	return "v2"
 })
