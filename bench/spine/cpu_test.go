@@ -4,19 +4,21 @@ package spine
 
 import (
 	"fmt"
+	"net"
 	"strconv"
-	"time"
 )
 
 // randomKeys is the key space of redis-benchmark -r.
 const randomKeys = 1_000_000
 
+const usecPerSec = 1e6
+
 // measureCPU takes the servers' own CPU time, so that the load generator, which
 // shares the machine, does not count.
 func measureCPU(h *harness) []row {
 	kvd, redis := h.kvd(h.dir()), h.redis(h.dir())
-	defer redis.stop()
-	defer kvd.stop()
+	defer redis.Kill()
+	defer kvd.Kill()
 	for _, s := range []*server{kvd, redis} {
 		s.fillBenchmarkKeys()
 	}
@@ -45,15 +47,12 @@ var keyWords = map[int]string{1: "one key", randomKeys: "random keys"}
 // fillBenchmarkKeys SETs what redis-benchmark -r asks for, so that each GET hits.
 func (s *server) fillBenchmarkKeys() {
 	s.h.Helper()
-	c := s.dial()
-	defer c.close()
 	for from := 0; from < s.h.count(randomKeys); from += 1000 {
 		args := []string{"MSET"}
 		for i := range 1000 {
 			args = append(args, fmt.Sprintf("key:%012d", from+i), "xxx")
 		}
-		_, err := c.do(args...)
-		s.h.must(err)
+		s.do(args...)
 	}
 }
 
@@ -62,12 +61,14 @@ func (s *server) fillBenchmarkKeys() {
 func (s *server) perRequest(command string, pipeline, requests, keys int) float64 {
 	s.h.Helper()
 	n := s.h.count(requests)
-	args := []string{"-h", "127.0.0.1", "-p", s.port, "-c", "50", "-q", "-t", command,
+	address, port, err := net.SplitHostPort(s.Addr)
+	s.h.must(err)
+	args := []string{"-h", address, "-p", port, "-c", "50", "-q", "-t", command,
 		"-P", strconv.Itoa(pipeline), "-n", strconv.Itoa(n)}
 	if keys > 1 {
 		args = append(args, "-r", strconv.Itoa(s.h.count(keys)))
 	}
-	before := s.cpu()
+	before := s.usage().ServerCPUSec
 	s.h.run("redis-benchmark", args...)
-	return float64(s.cpu()-before) / float64(n) / float64(time.Microsecond)
+	return (s.usage().ServerCPUSec - before) / float64(n) * usecPerSec
 }

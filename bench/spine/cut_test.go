@@ -3,9 +3,11 @@
 package spine
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -49,25 +51,24 @@ func (s *server) probe(n int) *prober {
 	}
 	p.begin = time.Now()
 	for i, appendRequest := range requests {
-		c := s.dial()
-		_ = c.conn.SetDeadline(time.Now().Add(waitLimit))
+		conn := s.dial()
 		p.wg.Go(func() {
-			defer c.close()
-			p.errs[i] = p.ask(c, appendRequest, &p.seen[i])
+			defer func() { _ = conn.Close() }()
+			p.errs[i] = p.ask(conn, appendRequest, &p.seen[i])
 		})
 	}
 	return p
 }
 
-func (p *prober) ask(c *client, appendRequest func([]byte) []byte, seen *[]request) error {
-	buf := make([]byte, 0, 1024)
+func (p *prober) ask(conn net.Conn, appendRequest func([]byte) []byte, seen *[]request) error {
+	buf, r := make([]byte, 0, 1024), bufio.NewReader(conn)
 	for !p.stop.Load() && len(*seen) < maxSeen {
 		buf = appendRequest(buf[:0])
 		sent := time.Since(p.begin)
-		if _, err := c.conn.Write(buf); err != nil {
+		if _, err := conn.Write(buf); err != nil {
 			return err
 		}
-		reply, err := c.r.ReadSlice('\n')
+		reply, err := r.ReadSlice('\n')
 		if err != nil {
 			return err
 		}
@@ -121,8 +122,8 @@ func (w *waits) round(s *server, n int, method string) {
 	time.Sleep(idleTime / 10)
 	idle := now()
 	time.Sleep(max(10*cutWindow, time.Duration(float64(idleTime)*min(1, s.h.scale))))
-	begin := now()
-	wait := s.bgsave(method)
+	begun, wait := s.bgsave(method)
+	begin := begun.Sub(p.begin)
 	cut := now() + cutWindow
 	wait()
 	end := now()
@@ -140,11 +141,11 @@ func (w *waits) round(s *server, n int, method string) {
 	w.idleWindow = append(w.idleWindow, median(windows))
 	w.cut = append(w.cut, longest(seen, begin, cut))
 	w.save = append(w.save, longest(seen, begin, end))
-	pause := "latest_fork_usec" // what Redis' clients wait for
+	section, pause := "stats", "latest_fork_usec" // what Redis' clients wait for
 	if len(s.methods) > 0 {
-		pause = "rdb_last_pause_usec"
+		section, pause = "persistence", "rdb_last_pause_usec"
 	}
-	w.pause = append(w.pause, s.infoNumber(pause))
+	w.pause = append(w.pause, s.infoNumber(section, pause))
 }
 
 // above returns the longest wait at the cut above the longest idle one: where
@@ -160,8 +161,8 @@ func (w *waits) aboveWindow() float64 { return max(0, median(w.cut)-median(w.idl
 func measureCut(h *harness) []row {
 	n := h.count(dataSet)
 	kvd, redis := h.kvd(h.dir()), h.redis(h.dir())
-	defer redis.stop()
-	defer kvd.stop()
+	defer redis.Kill()
+	defer kvd.Kill()
 	kvd.fill(0, n, randomValues())
 	redis.fill(0, n, randomValues())
 

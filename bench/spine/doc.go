@@ -19,5 +19,6 @@
 //	                  compares Redis with itself: every ratio must then be near 1.
 //	TMPDIR            where dumps go; its disk is part of the save and load times
 //
-// The package may import nothing of kvd: it knows the server's protocol only.
+// Of kvd the package may import bench/internal/host and result alone: it knows the
+// server's protocol only.
 package spine

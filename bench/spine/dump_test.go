@@ -26,8 +26,7 @@ func (s *server) write(n int) *writers {
 	s.h.Helper()
 	w := &writers{}
 	for i := range w.errs {
-		conn, err := net.Dial("unix", s.socket())
-		s.h.must(err)
+		conn := s.dial()
 		w.wg.Go(func() {
 			defer func() { _ = conn.Close() }()
 			value, buf := randomValues(), []byte(nil)
@@ -67,15 +66,15 @@ func (w *writers) stop(h *harness) {
 func measureDump(h *harness) []row {
 	n := h.count(dataSet)
 	redis := h.redis(h.dir(), debugCommands...)
-	defer redis.stop()
+	defer redis.Kill()
 	redis.fill(0, n/2, randomValues())
 	redis.fill(n/2, n, textValues())
 	redis.do("SAVE")
 	want := redis.do("DEBUG", "DIGEST")
-	redis.stop()
+	redis.Kill()
 
 	kvd := h.kvd(h.dirWith(redis.dumpFile()), debugCommands...)
-	defer kvd.stop()
+	defer kvd.Kill()
 	if got := kvd.do("DEBUG", "DIGEST"); got != want {
 		h.Fatalf("kvd's digest of redis-server's dump is %s, redis-server's %s", got, want)
 	}
@@ -83,7 +82,8 @@ func measureDump(h *harness) []row {
 	w := kvd.write(n)
 	for _, m := range kvd.saveMethods() {
 		before := w.sets.Load()
-		took := kvd.bgsave(m)()
+		_, wait := kvd.bgsave(m)
+		took := wait()
 		sets := w.sets.Load() - before
 		h.run("redis-check-rdb", kvd.dumpFile())
 		rows = append(rows,
@@ -104,11 +104,11 @@ func heldCut(kvd *server, w *writers, method string) row {
 	h.Helper()
 	w.hold.Lock()
 	want, keys := kvd.do("DEBUG", "DIGEST"), dbsize(kvd)
-	wait := kvd.bgsave(method)
+	_, wait := kvd.bgsave(method)
 	w.hold.Unlock()
 	wait()
 	redis := h.redis(h.dirWith(kvd.dumpFile()), debugCommands...)
-	defer redis.stop()
+	defer redis.Kill()
 	if got := redis.do("DEBUG", "DIGEST"); got != want {
 		h.Fatalf("BGSAVE %s: redis-server's digest of the dump is %s, kvd's at the cut %s", method, got, want)
 	}

@@ -17,7 +17,7 @@ func measureLoad(h *harness) []row {
 		redis := h.redis(h.dir())
 		redis.fill(0, n, kind.make())
 		redis.do("SAVE")
-		redis.stop()
+		redis.Kill()
 		var k, r []float64
 		for range h.rounds {
 			r = append(r, loadSeconds(h.redis(h.dirWith(redis.dumpFile()))))
@@ -30,8 +30,8 @@ func measureLoad(h *harness) []row {
 }
 
 func loadSeconds(s *server) float64 {
-	s.stop()
-	return s.started.Seconds()
+	s.Kill()
+	return s.StartSec
 }
 
 // dirWith creates a directory for a server that starts on the given dump. The

@@ -38,15 +38,15 @@ func measureMemory(h *harness) []row {
 }
 
 func footprints(s *server, sizes []int, into [][]footprint) {
-	defer s.stop()
-	used0, rss0 := s.settled(), s.rss()
+	defer s.Kill()
+	used0, rss0 := s.settled(), float64(s.usage().RssBytes)
 	filled, value := 0, randomValues()
 	for i, size := range sizes {
 		n := s.h.count(size)
 		s.fill(filled, n, value)
 		filled = n
 		used := s.settled() - used0
-		into[i] = append(into[i], footprint{used / float64(n), (s.rss() - rss0) / used})
+		into[i] = append(into[i], footprint{used / float64(n), (float64(s.usage().RssBytes) - rss0) / used})
 	}
 }
 
@@ -55,7 +55,7 @@ func footprints(s *server, sizes []int, into [][]footprint) {
 func (s *server) settled() float64 {
 	last := math.Inf(1)
 	for range 50 {
-		used := s.infoNumber("used_memory")
+		used := s.infoNumber("memory", "used_memory")
 		if math.Abs(used-last) < 64<<10+0.001*used { // kvd's counts its Go heap in
 			return used
 		}

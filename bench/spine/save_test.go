@@ -29,8 +29,8 @@ func measureSave(h *harness) []row {
 func saveRows(h *harness, kind string, value func() values) []row {
 	n := h.count(dataSet)
 	kvd, redis := h.kvd(h.dir()), h.redis(h.dir())
-	defer redis.stop()
-	defer kvd.stop()
+	defer redis.Kill()
+	defer kvd.Kill()
 	kvd.fill(0, n, value())
 	redis.fill(0, n, value())
 
@@ -38,12 +38,12 @@ func saveRows(h *harness, kind string, value func() values) []row {
 	save, clone := make([][]float64, len(methods)), []float64{}
 	var redisSave, redisClone []float64
 	for range h.rounds {
-		redisSave = append(redisSave, redis.bgsave("")().Seconds())
-		redisClone = append(redisClone, redis.infoNumber("latest_fork_usec"))
+		redisSave = append(redisSave, redis.saveSeconds(""))
+		redisClone = append(redisClone, redis.infoNumber("stats", "latest_fork_usec"))
 		for i, m := range methods {
-			save[i] = append(save[i], kvd.bgsave(m)().Seconds())
+			save[i] = append(save[i], kvd.saveSeconds(m))
 			if i == 0 {
-				clone = append(clone, kvd.infoNumber("latest_fork_usec"))
+				clone = append(clone, kvd.infoNumber("stats", "latest_fork_usec"))
 			}
 		}
 	}
@@ -58,6 +58,12 @@ func saveRows(h *harness, kind string, value func() values) []row {
 	}
 	return append(rows, row{name: fmt.Sprintf("latest_fork_usec, %d keys, %s", n, kind), unit: "µs",
 		kvd: median(clone), redis: median(redisClone), maxRatio: 1.0 / 5})
+}
+
+func (s *server) saveSeconds(method string) float64 {
+	s.h.Helper()
+	_, wait := s.bgsave(method)
+	return wait().Seconds()
 }
 
 // saveMethods lists the arguments of BGSAVE to try; the one that forks is first.

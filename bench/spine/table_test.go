@@ -5,12 +5,11 @@ package spine
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
+
+	"kvd/bench/internal/host"
 )
 
 // row is one line of the result: medians of kvd and of redis-server, in unit.
@@ -115,18 +114,9 @@ func markdown(rows []row) string {
 
 // machine says what the figures were measured on.
 func (h *harness) machine() string {
-	var uts syscall.Utsname
-	_ = syscall.Uname(&uts)
-	var release []byte
-	for _, c := range uts.Release {
-		if c == 0 {
-			break
-		}
-		release = append(release, byte(c))
-	}
-	huge, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
-	return fmt.Sprintf("%d CPUs (%s), Linux %s, %s; huge pages: %s; scale %g, medians of %d rounds\nkvd: %s\nredis: %s\n",
-		runtime.NumCPU(), runtime.GOARCH, release, runtime.Version(), strings.TrimSpace(string(huge)), h.scale, h.rounds,
+	m := host.Machine(tempRoot)
+	return fmt.Sprintf("%d CPUs (%s), %s, %s; huge pages: %s; scale %g, medians of %d rounds\nkvd: %s\nredis: %s\n",
+		m.Cores, m.Arch, m.Kernel, m.Go, m.HugePages, h.scale, h.rounds,
 		version(h.kvdBin), version(h.redisBin))
 }
 

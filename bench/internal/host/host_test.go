@@ -35,22 +35,18 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	code := m.Run()
-	if _, cleanup, err := kvdOnce(); err == nil {
-		cleanup()
-	}
+	removeKvd()
 	os.Exit(code)
 }
 
-// kvdOnce builds kvd once in a test binary, when a test first wants it.
-var kvdOnce = onceValues3(func() (string, func(), error) { return BuildKvd(context.Background()) })
+// removeKvd removes what buildKvd has built.
+var removeKvd = func() {}
 
-func onceValues3[A, B, C any](f func() (A, B, C)) func() (A, B, C) {
-	var a A
-	var b B
-	var c C
-	once := sync.OnceFunc(func() { a, b, c = f() })
-	return func() (A, B, C) { once(); return a, b, c }
-}
+// buildKvd builds kvd once in a test binary, when a test first wants it.
+var buildKvd = sync.OnceValues(func() (path string, err error) {
+	path, removeKvd, err = BuildKvd(context.Background())
+	return path, err
+})
 
 func redisBin(t *testing.T) string {
 	t.Helper()
@@ -66,7 +62,7 @@ func redisBin(t *testing.T) string {
 
 func kvdBin(t *testing.T) string {
 	t.Helper()
-	bin, _, err := kvdOnce()
+	bin, err := buildKvd()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,9 +145,12 @@ func TestStartAndStop(t *testing.T) {
 		if !strings.Contains(s.LogTail(), "Ready to accept connections") {
 			t.Errorf("log: %s", s.LogTail())
 		}
+		if u, err := s.Usage(); err != nil || u.RssBytes < mib || u.MinorFaults == 0 {
+			t.Errorf("%+v, %v", u, err)
+		}
 		s.Stop()
 		s.Kill()
-		if s.Alive() {
+		if _, err := s.Usage(); err == nil || s.Alive() {
 			t.Error("alive after Stop")
 		}
 		_, err := s.Do("PING")
@@ -333,7 +332,7 @@ func TestAttach(t *testing.T) {
 		if save.Error != "" || save.Seconds <= 0 || save.Bytes != 0 {
 			t.Errorf("%+v", save)
 		}
-		samples := NewSampler(r, time.Now().Sub(time.Now()).Abs, time.Millisecond)
+		samples := NewSampler(r, clock(), time.Millisecond)
 		samples.Pause()
 		samples.Resume()
 		if list := samples.Stop(); len(list) != 0 {

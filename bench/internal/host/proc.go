@@ -136,11 +136,12 @@ func (p pages) own(alone bool) int64 {
 // readPages walks the page tables of a process in the kernel. It costs, measured
 // on a machine with 2 cores (Linux 6.18):
 //
-//	redis-server, 1.9 GB in 4 KiB pages   5–10 ms
-//	kvd,          1.75 GB in huge pages   0.2–0.7 ms
+//	redis-server, 1.9 GB in 4 KiB pages    5–10 ms
+//	the same while it has a forked child   8–10 ms, and 7–10 ms for the child
+//	kvd, 1.75 GB in huge pages             0.2–0.7 ms
+//	kvd, 1.0 GB with a child, under load   3–17 ms, and 2–4 ms for the child
 //
-// and as much again for a forked child, which has the same page tables. In this
-// time mmap_lock is held for reading: a clone(), which takes it for writing,
+// (a huge page that two processes share is counted in 512 parts). In this time mmap_lock is held for reading: a clone(), which takes it for writing,
 // waits. That is why a Sampler can be paused. What runs in the server itself is
 // not held up, but for the core that the walk uses.
 func readPages(pid int) (pages, error) {

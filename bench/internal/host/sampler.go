@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -181,6 +182,19 @@ func (m *Sampler) sample() {
 	}
 	s.DeferredBytes, _ = m.deferred()
 	m.samples = append(m.samples, s)
+}
+
+// Usage reads one sample without a Sampler; AtSec and DeferredBytes are 0. It is
+// an error if the server has ended or is remote.
+func (s *Server) Usage() (result.MemorySample, error) {
+	switch {
+	case s.Remote:
+		return result.MemorySample{}, errors.New("a remote server is not in /proc")
+	case s.exited():
+		return result.MemorySample{}, s.exit()
+	}
+	m, _, err := readTree(s.PID)
+	return m, err
 }
 
 // deferred asks kvd for the bytes it holds back for a save. The other servers
