@@ -337,6 +337,10 @@ func TestVerdictsFollowTheFigures(t *testing.T) {
 	}
 
 	m := fake(func(string, int64) float64 { return 1 })
+	m.add(point{Name: "huge/fork", Size: 8 * gib, Value: 1})
+	if tables := m.apart().Tables; len(tables) != 4 || len(tables[1].Rows) != 3 || len(tables[1].Columns) != 2 {
+		t.Errorf("a column with a size more: %+v", tables)
+	}
 	m.survival.DumpIntact = false
 	a = m.apart()
 	for _, words := range []string{"thread is cheaper than creating", "fork grows", "death of a child"} {

@@ -167,6 +167,8 @@ func region(n int64, huge bool) (mem []byte, unmap func(), err error) {
 }
 
 // touch writes a byte of every page.
+//
+//go:norace
 func touch(mem []byte) {
 	for i := 0; i < len(mem); i += smallPage {
 		mem[i] = 1

@@ -62,7 +62,6 @@ func flat(first, last, growth float64) bool { return last < 1.5*first || last-fi
 // tableClaims are about what grows with the data.
 func (m *measurement) tableClaims() []claim {
 	const what = "clone() of a process holding data in 4 KiB pages, until the call returns; the child only waits; median of up to 5 at each size"
-	left := m.leftOut()
 	return []claim{
 		{topicTables, "The time of a fork grows with the memory of the process, because the page tables are copied.",
 			what + "; the slope from the smallest to the largest size", "ms/GiB",
@@ -75,7 +74,7 @@ func (m *measurement) tableClaims() []claim {
 				}
 				data := float64(to) / float64(from)
 				return slope, verdict(last/first > data/2 && to > from) + fmt.Sprintf("%s with %s, %s with %s: %s the data, %s the time.",
-					usText(first), bytesText(from), usText(last), bytesText(to), digitsShort(data)+" times", ratioText(last, first)) + left
+					usText(first), bytesText(from), usText(last), bytesText(to), digitsShort(data)+" times", ratioText(last, first)) + m.leftOut("sizes", "small")
 			}},
 		{topicTables, "Page tables take 8 bytes for each page of 4 KiB, 0.2 % of the data, and once more in the child.",
 			"VmPTE of the forked child at the largest size, as a share of the data", "%",
@@ -94,7 +93,7 @@ func (m *measurement) tableClaims() []claim {
 				size = min(size, smallSize)
 				huge, small := m.at("huge/fork", size), m.at("small/fork", size)
 				return huge / 1e3, verdict(2*huge < small) + fmt.Sprintf("%s with %s in huge pages, %s with 4 KiB pages, %s as long.",
-					usText(huge), bytesText(size), usText(small), ratioText(small, huge))
+					usText(huge), bytesText(size), usText(small), ratioText(small, huge)) + m.leftOut("huge")
 			}},
 		{topicTables, "Huge pages save the memory of the page tables.",
 			"VmPTE of the forked child at the largest size, as a share of the data in huge pages", "%",
@@ -131,12 +130,11 @@ func (m *measurement) tableClaims() []claim {
 }
 
 // leftOut says which sizes are missing, and why.
-func (m *measurement) leftOut() string {
+func (m *measurement) leftOut(parts ...string) string {
 	text := ""
-	for _, part := range []struct{ name, words string }{
-		{"sizes", ""}, {"small", "4 KiB pages: "}, {"huge", "huge pages: "}} {
-		if why := m.why[part.name]; why != "" {
-			text += " (" + part.words + why + ".)"
+	for _, part := range parts {
+		if why := m.why[part]; why != "" {
+			text += " (" + why + ".)"
 		}
 	}
 	return text

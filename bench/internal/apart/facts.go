@@ -158,8 +158,9 @@ type column struct {
 	per         float64
 }
 
-// tables returns cost against size, for charts: a row for each size that all
-// columns have. A column that was not measured at all is left out.
+// tables returns cost against size, for charts. Columns with the same sizes
+// share a table; one that was measured up to a smaller size has its own, and one
+// that was not measured has none.
 func (m *measurement) tables() []result.Table {
 	var out []result.Table
 	for _, t := range []struct {
@@ -180,28 +181,25 @@ func (m *measurement) tables() []result.Table {
 			{"pointer through a channel, µs", "talk/bulk pointer", 1},
 			{"copy within a thread, µs", "talk/bulk copy", 1}}},
 	} {
-		table := result.Table{Title: t.title, Columns: []string{t.first}}
-		var sizes []int64
-		var used []column
+		byCount := map[int]int{} // number of sizes, which all begin with the smallest: index in out
 		for _, c := range t.columns {
-			if !m.has(c.name) {
+			sizes := m.sizes[c.name]
+			if len(sizes) == 0 {
 				continue
 			}
-			if s := m.sizes[c.name]; used == nil || len(s) < len(sizes) {
-				sizes = s // each begins with the smallest
+			at, ok := byCount[len(sizes)]
+			if !ok {
+				at = len(out)
+				byCount[len(sizes)] = at
+				out = append(out, result.Table{Title: t.title, Columns: []string{t.first}})
+				for _, size := range sizes {
+					out[at].Rows = append(out[at].Rows, []float64{float64(size) / t.per})
+				}
 			}
-			used = append(used, c)
-			table.Columns = append(table.Columns, c.title)
-		}
-		for _, size := range sizes {
-			row := []float64{float64(size) / t.per}
-			for _, c := range used {
-				row = append(row, m.at(c.name, size)/c.per)
+			out[at].Columns = append(out[at].Columns, c.title)
+			for i, size := range sizes {
+				out[at].Rows[i] = append(out[at].Rows[i], m.at(c.name, size)/c.per)
 			}
-			table.Rows = append(table.Rows, row)
-		}
-		if len(table.Rows) > 0 {
-			out = append(out, table)
 		}
 	}
 	return out
