@@ -19,7 +19,7 @@ import (
 
 const (
 	talkBatch  = 100 // round trips between two looks at the clock
-	talkLimit  = 250 * time.Millisecond
+	talkLimit  = 150 * time.Millisecond
 	bulkTotal  = 32 * mib // through the pipe, for each size
 	bulkAtMost = 2000     // messages of each size
 )
