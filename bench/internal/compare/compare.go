@@ -241,7 +241,7 @@ func (row *Row) judge() {
 // Rounds returns the number of values of the side that has fewer.
 func (row *Row) Rounds() int { return min(len(row.A), len(row.B)) }
 
-// groupWords says "A fork, 3000000 keys".
+// groupWords says "scenario A, fork, 3,000,000 keys".
 func groupWords(g result.Group) string {
-	return fmt.Sprintf("%s %s, %s keys", g.Scenario, g.Contestant, thousands(g.Keys))
+	return fmt.Sprintf("scenario %s, %s, %s keys", g.Scenario, g.Contestant, thousands(g.Keys))
 }

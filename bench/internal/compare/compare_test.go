@@ -145,10 +145,10 @@ func TestText(t *testing.T) {
 		"A 20261122T031500Z-000a label of 20261122T031500Z-000a 2026-11-22 03:15 UTC kvd v1",
 		"B 20261122T041500Z-000b",
 		"version of kvd differs: A v1, B v2",
-		"A fork, 3,000,000 keys, rounds: 5 and 5",
+		"Scenario A, fork, 3,000,000 keys, rounds: 5 and 5",
 		"save (s) 3.000 8.000 2.67 +5.000 0.0079 +1.00 worse",
 		"saved (MB) 1000 1000 1.00 0 1.0000 0 within noise",
-		"A thread, 3,000,000 keys, rounds: 3 and 3",
+		"Scenario A, thread, 3,000,000 keys, rounds: 3 and 3",
 		"save (s) 2.000 2.000 1.00 0 - 0 cannot tell (n=3)",
 		"6 metrics: B is better in 0, worse in 2, within noise in 1; cannot tell in 3.",
 		"Of 3 tests 0.2 are expected to be below by chance alone",
@@ -168,7 +168,7 @@ func TestTwoContestantsOfARun(t *testing.T) {
 	if row := row(t, r, "fork", "save"); row.Verdict != Worse || row.ContestantB != "thread" {
 		t.Errorf("%+v", row)
 	}
-	wantText(t, text(t, r), "A A:fork", "B A:thread", "A fork (A) and thread (B), 3,000,000 keys")
+	wantText(t, text(t, r), "A A:fork", "B A:thread", "Scenario A, fork (A) and thread (B), 3,000,000 keys")
 	if r := runs(t, a, a, "thread", "fork"); row(t, r, "thread", "save").Verdict != Better {
 		t.Error("the other way round")
 	}
@@ -209,10 +209,10 @@ func TestGroupsOfOneSideOnly(t *testing.T) {
 	b := runOf("B", map[string][]float64{"fork": {1}})
 	b.Trials = append(b.Trials, result.Trial{Scenario: "G", Contestant: "fork", Keys: 1000, Save: &result.Save{Seconds: 1}})
 	r := runs(t, a, b, "", "")
-	if !slices.Equal(r.OnlyA, []string{"A thread, 3,000,000 keys"}) || !slices.Equal(r.OnlyB, []string{"G fork, 1,000 keys"}) {
+	if !slices.Equal(r.OnlyA, []string{"scenario A, thread, 3,000,000 keys"}) || !slices.Equal(r.OnlyB, []string{"scenario G, fork, 1,000 keys"}) {
 		t.Errorf("%q %q", r.OnlyA, r.OnlyB)
 	}
-	wantText(t, text(t, r), "In A only: - A thread, 3,000,000 keys", "In B only: - G fork, 1,000 keys")
+	wantText(t, text(t, r), "In A only: - scenario A, thread, 3,000,000 keys", "In B only: - scenario G, fork, 1,000 keys")
 
 	b.Trials = b.Trials[1:]
 	wantText(t, text(t, runs(t, a, b, "", "")), "Nothing to compare")

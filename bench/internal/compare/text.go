@@ -89,7 +89,7 @@ func (r *Report) groupHead(b *strings.Builder, i int) {
 	if first.ContestantB != who {
 		who = fmt.Sprintf("%s (A) and %s (B)", who, first.ContestantB)
 	}
-	line := fmt.Sprintf("%s  %s, %s keys, rounds: %d and %d", first.Scenario, who, thousands(first.Keys), roundsA, roundsB)
+	line := fmt.Sprintf("Scenario %s, %s, %s keys, rounds: %d and %d", first.Scenario, who, thousands(first.Keys), roundsA, roundsB)
 	b.WriteString("\n" + cut(line, columns) + "\n")
 	writeLine(b, "", "A", "B", "B/A", "shift", "p", "effect", "B is")
 }

@@ -190,7 +190,7 @@ func TestFullDisk(t *testing.T) {
 // that the last byte is missed in all kinds of files.
 func TestFillingDisk(t *testing.T) {
 	places := map[string]int{}
-	for kb := 600; kb < 680; kb += 4 {
+	for kb := 600; kb < 680; kb += 10 {
 		base := mount(t, fmt.Sprintf("size=%dk", kb))
 		dir := filepath.Join(base, "results")
 		s := open1(t, dir)
