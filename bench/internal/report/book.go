@@ -231,14 +231,14 @@ func (c *chapter) shape() string {
 		parts = append(parts, keys.text(func(v float64) string { return commas(int64(v)) })+" keys")
 	}
 	if value.hi > 0 {
-		parts = append(parts, "values of "+value.text(bytesText))
+		parts = append(parts, "values of "+value.text(func(v float64) string { return commas(int64(v)) + " B" }))
 	}
 	if data.hi > 0 {
 		parts = append(parts, data.text(bytesText)+" of data")
 	}
 	switch {
 	case paced && !closed:
-		parts = append(parts, rate.text(func(v float64) string { return commas(int64(math.Round(v))) })+" requests/s asked for")
+		parts = append(parts, "paced at "+rate.text(func(v float64) string { return commas(int64(math.Round(v))) })+" requests/s")
 	case closed && !paced:
 		parts = append(parts, "requests as fast as replies come")
 	}

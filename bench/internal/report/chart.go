@@ -40,6 +40,7 @@ type Chart struct {
 	Alt     string // the same with the figures, for who does not see the picture
 
 	section string // scenario, or one of the sections below
+	lead    bool   // stands before the table of its section
 	draw    func(c *sketch)
 }
 
@@ -50,12 +51,12 @@ const (
 )
 
 // Charts returns the pictures for which the run has figures, in the order of the
-// page. The error is always nil for a run that Validate of its store accepts; it
-// is for a chart that cannot be drawn.
-func Charts(run *result.Run) ([]Chart, error) { return chartsOf(newBook(run)) }
+// page. They keep parts of the run, which is not to be changed while they are used.
+func Charts(run *result.Run) []Chart { return chartsOf(newBook(run)) }
 
 // SVG returns the picture as a file of its own, with its own background, of a
-// width in pixels (Wide and Narrow are what it is designed for).
+// width in pixels (Wide and Narrow are what it is designed for). The error says
+// which chart cannot be drawn.
 func (c *Chart) SVG(theme Theme, width int) ([]byte, error) {
 	return c.render(width, func(role string) string { return colorOf(role, theme) }, "")
 }
@@ -63,10 +64,7 @@ func (c *Chart) SVG(theme Theme, width int) ([]byte, error) {
 // WriteCharts writes every chart of the run as <name>-light.svg and
 // <name>-dark.svg, Wide, into dir, which it makes if needed.
 func WriteCharts(dir string, run *result.Run) error {
-	charts, err := Charts(run)
-	if err != nil {
-		return err
-	}
+	charts := Charts(run)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("charts: %w", err)
 	}

@@ -16,9 +16,12 @@ type drawer struct {
 	out []Chart
 }
 
+// lead marks the last added chart as one that stands before the table.
+func (d *drawer) lead() { d.out[len(d.out)-1].lead = true }
+
 // chartsOf returns the charts of a book: the overview, those of each scenario,
-// those of the section apart. Each is checked to draw at both widths.
-func chartsOf(b *book) ([]Chart, error) {
+// those of the section apart.
+func chartsOf(b *book) []Chart {
 	d := &drawer{book: b, hue: assignHues(b.names)}
 	d.overview()
 	for _, c := range b.scenarios {
@@ -35,14 +38,7 @@ func chartsOf(b *book) ([]Chart, error) {
 		d.memory(c, last)
 	}
 	d.apart(b.run.Apart)
-	for i := range d.out {
-		for _, width := range []int{Wide, Narrow} {
-			if _, err := d.out[i].render(width, nil, ""); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return d.out, nil
+	return d.out
 }
 
 func (d *drawer) role(name string) string { return hueRole(d.hue[name]) }
@@ -87,12 +83,12 @@ func (d *drawer) gapLane(g *group) (lane, bool) {
 	}{{"longest gap, idle", idleMark()}, {"longest gap, save", roundMark(ln.role)}} {
 		if ds, ok := dotsOf(g, w.metric, msecPerSec, w.mark); ok {
 			ln.dots = append(ln.dots, ds)
-			texts = append(texts, figure(ds.median*msecPerSec))
+			texts = append(texts, scaled(ds.median, secUnits))
 		} else {
 			texts = append(texts, absent)
 		}
 	}
-	ln.text = strings.Join(texts, " → ") + " ms"
+	ln.text = strings.Join(texts, " → ")
 	return ln, len(ln.dots) > 0
 }
 
@@ -167,7 +163,7 @@ func (d *drawer) pauses(c *chapter) {
 			{"clone", "clone", mark{shape: 2, role: role, alpha: 0.6, radius: 3}},
 		} {
 			if ds, ok := dotsOf(g, m.metric, msecPerSec, m.mark); ok {
-				text := withUnit(ds.median*msecPerSec, "ms")
+				text := scaled(ds.median, secUnits)
 				sec.lanes = append(sec.lanes, lane{label: m.label, role: "soft", dots: []dots{ds}, text: text})
 				alt = append(alt, fmt.Sprintf("%s, %s: %s", g.Contestant, m.label, text))
 			}
@@ -186,6 +182,7 @@ func (d *drawer) pauses(c *chapter) {
 		Alt:     "Medians. " + strings.Join(alt, "; ") + ".",
 		draw:    l.draw,
 	})
+	d.lead()
 }
 
 // loads shows how long a start on what was saved took, and the save.
@@ -202,7 +199,7 @@ func (d *drawer) loads(c *chapter) {
 			g := &c.groups[i]
 			role := d.role(g.Contestant)
 			if ds, ok := dotsOf(g, m.metric, 1, roundMark(role)); ok {
-				text := withUnit(ds.median, "s")
+				text := scaled(ds.median, secUnits)
 				sec.lanes = append(sec.lanes, lane{label: g.Contestant, role: role, dots: []dots{ds}, text: text})
 				alt = append(alt, fmt.Sprintf("%s, %s: %s", m.title, g.Contestant, text))
 				hasLoad = hasLoad || m.metric == "load"
@@ -227,19 +224,19 @@ func (d *drawer) loads(c *chapter) {
 // growth shows pause and extra memory against the size of the data.
 func (d *drawer) growth(c *chapter) {
 	for _, m := range []struct {
-		name, metric, title, caption string
-		per                          float64
-		label                        func(float64) string
+		name, metric, axis, title, caption string
+		per                                float64
+		label                              func(float64) string
 	}{
-		{"growth-pause", "longest gap, save", "Longest time without any reply against size of the data",
+		{"growth-pause", "longest gap, save", "longest time without any reply during the save", "Longest time without any reply against size of the data",
 			"Longest time in which no client got any reply during the save, by size of the data (keys and values).", msecPerSec, secondsLabel},
-		{"growth-memory", "extra memory", "Extra memory of a save against size of the data",
+		{"growth-memory", "extra memory", "extra memory during the save", "Extra memory of a save against size of the data",
 			"Largest Pss of the server and its children during the save, above the one before it, by size of the data (keys and values).", 1e-6, bytesLabel},
 	} {
-		cc := &curveChart{xTitle: "data (keys and values)", xLabel: bytesLabel, yLabel: m.label, yTitle: m.metric}
+		cc := &curveChart{xTitle: "data (keys and values)", xLabel: bytesLabel, yLabel: m.label, yTitle: m.axis}
 		var alt []string
 		for _, name := range c.contestants() {
-			cv := curve{name: name, role: d.role(name), shape: d.hue[name]}
+			cv := curve{name: name, role: d.role(name), shape: d.rank(name)}
 			var words []string
 			for _, k := range c.curve(name, m.metric) {
 				x := k.bytes
@@ -268,6 +265,7 @@ func (d *drawer) growth(c *chapter) {
 			Alt:     strings.Join(alt, "; ") + ".",
 			draw:    cc.draw,
 		})
+		d.lead()
 	}
 }
 

@@ -39,7 +39,12 @@ func (c *curveChart) draw(s *sketch) {
 	}
 	// Names at the ends of the lines where there is room, else in a legend.
 	direct := names < s.width*0.3
-	keys := []key{{text: c.yTitle}}
+	y, _ := valueAxis(ys, 10, c.yLabel)
+	title := c.yTitle
+	if y.log {
+		title += " (log scale)"
+	}
+	keys := []key{{text: title}}
 	right := s.width - margin - 14
 	if direct {
 		right -= names + 8
@@ -57,7 +62,6 @@ func (c *curveChart) draw(s *sketch) {
 	bottom := top + height
 	s.begin(bottom + 42)
 	s.legend(0, keys)
-	y, _ := valueAxis(ys, int(height/32), c.yLabel)
 	left := margin + 6.0
 	for _, t := range y.ticks {
 		left = max(left, widthOf(t.label, tickStyle)+margin+6)

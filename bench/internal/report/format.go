@@ -111,6 +111,22 @@ func withUnit(v float64, unit string) string {
 	return figure(v) + " " + unit
 }
 
+// measure returns a figure with the unit that suits it where the metric is a
+// time or a size: 4.96 s for 4963 ms.
+func measure(v float64, unit string) string {
+	switch unit {
+	case "s":
+		return scaled(v, secUnits)
+	case "ms":
+		return scaled(v/1e3, secUnits)
+	case "µs":
+		return scaled(v/1e6, secUnits)
+	case "MB":
+		return scaled(v*1e6, byteUnits)
+	}
+	return withUnit(v, unit)
+}
+
 // list joins words as a sentence does.
 func list(words []string) string {
 	switch len(words) {

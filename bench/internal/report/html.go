@@ -32,7 +32,7 @@ type page struct {
 	Title, Label, When, Version string
 	Partial                     string
 	Style                       template.CSS
-	Summary                     []string
+	Summary                     []pageSummary
 	Overview                    []pageChart
 	Chapters                    []pageChapter
 	Facts                       []pageFacts
@@ -47,6 +47,11 @@ type page struct {
 	RawSize                     string
 }
 
+type pageSummary struct {
+	ID        string
+	Sentences []string
+}
+
 type pair struct{ Key, Value string }
 
 type pageContestant struct {
@@ -56,12 +61,13 @@ type pageContestant struct {
 
 type pageChart struct {
 	Name, Title, Caption string
+	lead                 bool
 	Wide, Narrow         template.HTML
 }
 
 type pageChapter struct {
 	ID, Heading, Shape, Rounds string
-	Charts                     []pageChart
+	Lead, Charts               []pageChart
 	Grows                      bool
 	Heads                      []pageHead
 	Rows                       []pageRow
@@ -73,6 +79,7 @@ type pageHead struct{ Head, Sub, Unit string }
 type pageRow struct {
 	Name, Role, Size, Marks string
 	Cells                   []string
+	Next                    bool // the first of another size
 }
 
 type pageFacts struct {
@@ -93,11 +100,7 @@ type pageGrid struct {
 // chart that cannot be drawn.
 func HTML(w io.Writer, run *result.Run) error {
 	b := newBook(run)
-	charts, err := chartsOf(b)
-	if err != nil {
-		return err
-	}
-	p, err := newPage(b, charts)
+	p, err := newPage(b, chartsOf(b))
 	if err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func newPage(b *book, charts []Chart) (*page, error) {
 	p := &page{
 		Title: "Benchmark of background saves", Label: run.Label, Version: run.Version, Partial: run.Partial,
 		Style:   template.CSS(":root{" + cssColors(Light) + "}\n@media (prefers-color-scheme:dark){:root{" + cssColors(Dark) + "}}\n" + cssRoles() + styleText),
-		Summary: Summary(run), Machine: machineFacts(run), Command: shellCommand(run.Command), Ceilings: run.Ceilings,
+		Machine: machineFacts(run), Command: shellCommand(run.Command), Ceilings: run.Ceilings,
 		When: when(run),
 	}
 	hue := assignHues(b.names)
@@ -131,6 +134,7 @@ func newPage(b *book, charts []Chart) (*page, error) {
 	}
 	p.Overview, p.ApartCharts = drawn[overviewSection], drawn[apartSection]
 	for _, c := range b.scenarios {
+		p.Summary = append(p.Summary, pageSummary{c.id, c.sentences()})
 		p.Chapters = append(p.Chapters, newPageChapter(c, hue, drawn[c.id]))
 	}
 	p.addApart(run.Apart)
@@ -139,7 +143,7 @@ func newPage(b *book, charts []Chart) (*page, error) {
 }
 
 func newPageChart(c *Chart) (pageChart, error) {
-	out := pageChart{Name: c.Name, Title: c.Title, Caption: c.Caption}
+	out := pageChart{Name: c.Name, Title: c.Title, Caption: c.Caption, lead: c.lead}
 	for _, v := range []struct {
 		width int
 		id    string
@@ -159,13 +163,21 @@ func newPageChapter(c *chapter, hue map[string]int, charts []pageChart) pageChap
 	t := tableOf(c, columns)
 	out := pageChapter{
 		ID: c.id, Heading: c.heading(), Shape: c.shape(), Rounds: roundsText(c.groups),
-		Charts: charts, Grows: c.grows(), Notes: t.notes,
+		Grows: c.grows(), Notes: t.notes,
+	}
+	for _, ch := range charts {
+		if ch.lead {
+			out.Lead = append(out.Lead, ch)
+		} else {
+			out.Charts = append(out.Charts, ch)
+		}
 	}
 	for _, col := range t.columns {
 		out.Heads = append(out.Heads, pageHead{col.head, col.sub, col.unit})
 	}
-	for _, r := range t.rows {
-		out.Rows = append(out.Rows, pageRow{r.contestant, hueRole(hue[r.contestant]), r.size, r.marks, r.cells})
+	for i, r := range t.rows {
+		next := i > 0 && r.size != t.rows[i-1].size
+		out.Rows = append(out.Rows, pageRow{r.contestant, hueRole(hue[r.contestant]), r.size, r.marks, r.cells, next})
 	}
 	return out
 }

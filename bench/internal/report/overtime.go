@@ -106,8 +106,8 @@ func (d *drawer) latency(c *chapter, groups []group) {
 			k.role = role
 			st.lines = append(st.lines, stripLine{pts: overSlots(t, v, usecPerSec), stroke: k, label: label})
 		}
-		line("max", series.MaxUsec, stroke{alpha: 0.4, width: 1})
-		line("p99", series.P99Usec, stroke{alpha: 0.75, width: 1.3})
+		line("max", series.MaxUsec, stroke{alpha: 0.6, width: 1})
+		line("p99", series.P99Usec, stroke{alpha: 0.8, width: 1.4})
 		line("p50", series.P50Usec, stroke{width: 2})
 		sc.strips = append(sc.strips, st)
 		alt = append(alt, fmt.Sprintf("%s: largest %s", g.Contestant, scaled(largest(series.MaxUsec)/usecPerSec, secUnits)))
@@ -336,7 +336,7 @@ func (d *drawer) percentiles(c *chapter, groups []group) {
 	d.add(Chart{
 		Name: chartName("percentiles", c.id), section: c.id,
 		Title:   "Latency by percentile (" + strings.Join(ops, ", ") + "), scenario " + c.id,
-		Caption: "Latency that the given share of requests did not exceed, in two stretches of the same length before and during the save; all rounds together, all panels with the same axes. The right end is the slowest request.",
+		Caption: "Latency that the given share of requests did not exceed, from the median on, in two stretches of the same length before and during the save; all rounds together, all panels with the same axes. The right end of a line is the slowest request.",
 		Alt:     "Latency by percentile before and during the save. " + strings.Join(alt, "; ") + ".",
 		draw:    sc.draw,
 	})
@@ -369,23 +369,26 @@ func merged(g *group, window string) (*hdrhistogram.Histogram, string) {
 	return nil, ""
 }
 
+// medianAt is where percentiles begin: -log10 of one half. Below it all is fast.
+var medianAt = -math.Log10(0.5)
+
 // percentilePoints returns latency in seconds against -log10 of the share of
 // requests that were slower.
 func percentilePoints(h *hdrhistogram.Histogram) plotter.XYs {
 	end := max(1, math.Log10(float64(h.TotalCount())))
 	var out plotter.XYs
-	for u := 0.0; u < end; u += 0.05 {
+	for u := medianAt; u < end; u += 0.05 {
 		out = append(out, plotter.XY{X: u, Y: float64(h.ValueAtQuantile(100*(1-math.Pow(10, -u)))) / 1e9})
 	}
 	return append(out, plotter.XY{X: end, Y: float64(h.Max()) / 1e9})
 }
 
 func percentileAxis(end float64) axis {
-	a := axis{min: 0, max: max(end, 1)}
-	a.ticks = append(a.ticks, tick{0, "0 %"})
+	a := axis{min: medianAt, max: max(end, 1)}
+	a.ticks = append(a.ticks, tick{medianAt, "50%"})
 	label := "90"
 	for u := 1.0; u <= end; u++ {
-		a.ticks = append(a.ticks, tick{u, label + " %"})
+		a.ticks = append(a.ticks, tick{u, label + "%"})
 		switch label {
 		case "90":
 			label = "99"

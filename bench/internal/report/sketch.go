@@ -46,7 +46,7 @@ func (s style) gonum() text.Style {
 
 // wider is how much more room than in the measured font a text is given: the
 // reader's font may be a wide one.
-const wider = 1.12
+const wider = 1.17
 
 // lettering is gonum's plain text with room for wider fonts, and written with
 // an anchor instead of a computed left end.
@@ -245,11 +245,13 @@ type frame struct {
 	plot                     *plot.Plot
 	left, top, right, bottom float64
 	x, y                     axis
+	// Between which edges the labels of x have to stay.
+	labelLeft, labelRight float64
 }
 
 // frame returns the data area between the given edges.
 func (s *sketch) frame(left, top, right, bottom float64, x, y axis) *frame {
-	f := &frame{s: s, plot: plot.New(), left: left, top: top, right: right, bottom: bottom, x: x, y: y}
+	f := &frame{s: s, plot: plot.New(), left: left, top: top, right: right, bottom: bottom, x: x, y: y, labelLeft: margin, labelRight: s.width - margin}
 	x.set(&f.plot.X)
 	y.set(&f.plot.Y)
 	return f
@@ -289,22 +291,13 @@ func (f *frame) xLabels(y float64) {
 	end := math.Inf(-1)
 	for _, t := range f.x.ticks {
 		w := widthOf(t.label, tickStyle)
-		x := f.px(t.at)
-		if x-w/2 < end+6 {
+		// Centred under the tick, or as near to that as the edges let it.
+		x := min(max(f.px(t.at)-w/2, f.labelLeft), f.labelRight-w)
+		if x < end+6 || x < f.labelLeft {
 			continue
 		}
-		st := tickStyle.at(draw.XCenter)
-		switch {
-		case x+w/2 > f.s.width-margin:
-			st, x = tickStyle.at(draw.XRight), f.s.width-margin
-			if x-w < end+6 {
-				continue
-			}
-		case x-w/2 < margin:
-			st, x = tickStyle, margin
-		}
-		f.s.text(x, y, t.label, st)
-		end = x + w/2
+		f.s.text(x+w/2, y, t.label, tickStyle.at(draw.XCenter))
+		end = x + w
 	}
 }
 

@@ -37,7 +37,7 @@ const (
 
 func (c *stripChart) draw(s *sketch) {
 	cols, plotHeight := c.columns(s.narrow)
-	y := c.y(int(plotHeight / 30))
+	y := c.y(int(plotHeight / 24))
 	left := margin + 6.0
 	for _, t := range y.ticks {
 		left = max(left, widthOf(t.label, tickStyle)+margin+6)
@@ -50,17 +50,21 @@ func (c *stripChart) draw(s *sketch) {
 			}
 		}
 	}
-	gap := 14.0
+	gap := 20.0
 	width := (s.width - left - margin - gap*float64(cols-1)) / float64(cols)
 	rows := (len(c.strips) + cols - 1) / cols
 	top := s.legendHeight(c.keys)
 	s.begin(top + float64(rows)*(stripHead+plotHeight+stripFoot))
 	s.legend(0, c.keys)
-	x := c.x(max(2, int((width-end)/75)))
+	x := c.x(max(2, int((width-end)/52)))
 	for i, st := range c.strips {
 		x0 := left + float64(i%cols)*(width+gap)
 		y0 := top + float64(i/cols)*(stripHead+plotHeight+stripFoot) + stripHead
 		f := s.frame(x0, y0, x0+width-end, y0+plotHeight, x, y)
+		f.labelRight = min(s.width-margin, x0+width+gap/2-3)
+		if i%cols > 0 {
+			f.labelLeft = x0 - gap/2 + 3
+		}
 		f.strip(st, c.limit(s.narrow))
 		f.xLabels(y0 + plotHeight + 14)
 		if i%cols == 0 {
@@ -99,30 +103,30 @@ func (f *frame) strip(st strip, points int) {
 	note := widthOf(st.note, tickStyle)
 	s.text(f.left, f.top-8, fitText(st.name, headStyle, f.right-f.left-note-8), headStyle.in(st.role))
 	s.text(f.right, f.top-8, st.note, tickStyle.at(draw.XRight))
-	var ends []float64
+	var xs, ends []float64
 	var labels []stripLine
 	for _, l := range st.lines {
 		f.curve(downsample(l.pts, points), l.stroke)
 		if l.label == "" {
 			continue
 		}
-		if at, ok := lastValue(l.pts, f.y.log); ok {
-			ends, labels = append(ends, f.py(at)), append(labels, l)
+		if p, ok := lastPoint(l.pts, f.y.log); ok {
+			xs, ends, labels = append(xs, f.px(p.X)), append(ends, f.py(p.Y)), append(labels, l)
 		}
 	}
 	for i, y := range spread(ends, 12, f.top+4, f.bottom-4) {
-		s.text(f.right+5, y+4, labels[i].label, tickStyle.in(st.role))
+		s.text(xs[i]+5, y+4, labels[i].label, tickStyle.in(st.role))
 	}
 }
 
-// lastValue returns the last y of a line that is drawn.
-func lastValue(pts plotter.XYs, log bool) (float64, bool) {
+// lastPoint returns the last point of a line that is drawn.
+func lastPoint(pts plotter.XYs, log bool) (plotter.XY, bool) {
 	for i := len(pts) - 1; i >= 0; i-- {
 		if finite(pts[i].Y) && (!log || pts[i].Y > 0) {
-			return pts[i].Y, true
+			return pts[i], true
 		}
 	}
-	return 0, false
+	return plotter.XY{}, false
 }
 
 // extent returns the range of x and the values of y of all lines.

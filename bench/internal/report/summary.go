@@ -49,11 +49,12 @@ func (c *chapter) inWords() string {
 	return "scenario " + c.id
 }
 
+// plainSentences are what is looked at first; the rest stands in the table.
 func (c *chapter) plainSentences() []string {
 	intro := "In " + c.inWords() + " "
 	var s []string
-	say := func(lead string, metric, unit string, per float64, more func(g *group) string) {
-		body := c.ranking(metric, unit, per, more)
+	say := func(lead, metric, unit string, more func(g *group) string) {
+		body := c.ranking(metric, unit, more)
 		if body == "" {
 			return
 		}
@@ -63,25 +64,40 @@ func (c *chapter) plainSentences() []string {
 			s = append(s, strings.ToUpper(lead[:1])+lead[1:]+" "+body+".")
 		}
 	}
-	say("the longest time without any reply during the save was", "longest gap, save", "ms", 1, nil)
-	if len(s) > 0 {
-		if idle := c.ranking("longest gap, idle", "ms", 1, nil); idle != "" {
-			s = append(s, "Before the save, in a stretch of the same length, it was "+idle+".")
-		}
+	say("the longest time without any reply during the save was", "longest gap, save", "ms", nil)
+	if idle := c.between("longest gap, idle", "ms"); idle != "" && len(s) > 0 {
+		s = append(s, "Before the save, in a stretch of the same length, it was "+idle+".")
 	}
-	say("writers were held for", "writers held", "ms", 1, nil)
 	if c.closedLoop() {
-		say("during the save the servers answered", "throughput, save", "requests/s", 1, func(g *group) string {
+		say("during the save the servers answered", "throughput, save", "requests/s", func(g *group) string {
 			if v, ok := g.median("throughput, idle"); ok {
-				return ", " + figure(v) + " before"
+				return figure(v) + " before"
 			}
 			return ""
 		})
 	}
-	say("the save took", "save", "s", 1, nil)
-	say("extra memory during the save was at most", "extra memory", "MB", 1, nil)
-	say("the start on what was saved took", "load", "s", 1, nil)
+	say("the extra memory of the save was", "extra memory", "MB", nil)
+	say("the save took", "save", "s", nil)
+	say("the start on what was saved took", "load", "s", nil)
 	return s
+}
+
+// between returns the least and the largest median of a metric: "590 µs to 650 µs".
+func (c *chapter) between(metric, unit string) string {
+	var all []float64
+	for i := range c.groups {
+		if v, ok := c.groups[i].median(metric); ok {
+			all = append(all, v)
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	lo, hi := measure(slices.Min(all), unit), measure(slices.Max(all), unit)
+	if lo == hi {
+		return hi
+	}
+	return lo + " to " + hi
 }
 
 // closedLoop reports whether all trials sent as fast as replies came: the
@@ -97,9 +113,9 @@ func (c *chapter) closedLoop() bool {
 	return true
 }
 
-// ranking returns "3.10 ms with thread, 4.02 ms with fork": the medians of a
+// ranking returns "3.1 ms with thread, 4.02 ms with fork": the medians of a
 // metric, ascending; empty if there is none.
-func (c *chapter) ranking(metric, unit string, per float64, more func(*group) string) string {
+func (c *chapter) ranking(metric, unit string, more func(*group) string) string {
 	type entry struct {
 		v    float64
 		text string
@@ -111,10 +127,10 @@ func (c *chapter) ranking(metric, unit string, per float64, more func(*group) st
 		if !ok {
 			continue
 		}
-		text := withUnit(v*per, unit) + " with " + g.Contestant
+		text := measure(v, unit) + " with " + g.Contestant
 		if more != nil {
 			if m := more(g); m != "" {
-				text += " (" + strings.TrimPrefix(m, ", ") + ")"
+				text += " (" + m + ")"
 			}
 		}
 		all = append(all, entry{v, text})
@@ -143,26 +159,35 @@ func (c *chapter) growthSentences() []string {
 		{"the longest time without any reply during the save", "longest gap, save", "ms"},
 		{"the extra memory during the save", "extra memory", "MB"},
 	} {
-		var words []string
+		// Contestants that were measured at the same sizes share a half sentence.
+		var stretches []string
+		words := map[string][]string{}
 		for _, name := range c.contestants() {
 			p := c.curve(name, m.metric)
-			switch {
-			case len(p) == 1:
-				words = append(words, fmt.Sprintf("%s with %s at %s", withUnit(p[0].median, m.unit), name, p[0].size()))
-			case len(p) > 1:
-				a, z := p[0], p[len(p)-1]
-				words = append(words, fmt.Sprintf("%s at %s and %s at %s with %s",
-					withUnit(a.median, m.unit), a.size(), withUnit(z.median, m.unit), z.size(), name))
+			if len(p) == 0 {
+				continue
 			}
+			a, z := p[0], p[len(p)-1]
+			stretch := "from " + a.size() + " to " + z.size() + " of data it went"
+			text := "from " + measure(a.median, m.unit) + " to " + measure(z.median, m.unit) + " with " + name
+			if len(p) == 1 {
+				stretch, text = "at "+a.size()+" it was", measure(a.median, m.unit)+" with "+name
+			}
+			if words[stretch] == nil {
+				stretches = append(stretches, stretch)
+			}
+			words[stretch] = append(words[stretch], text)
 		}
-		if len(words) == 0 {
-			continue
+		for i, stretch := range stretches {
+			stretches[i] = stretch + " " + list(words[stretch])
 		}
-		sep := "; "
-		if len(s) == 0 {
-			s = append(s, intro+m.lead+" was "+strings.Join(words, sep)+" ("+roundsText(c.groups)+").")
-		} else {
-			s = append(s, "T"+m.lead[1:]+" was "+strings.Join(words, sep)+".")
+		body := strings.Join(stretches, "; ")
+		switch {
+		case body == "":
+		case len(s) == 0:
+			s = append(s, intro+m.lead+" was measured at several sizes: "+body+" ("+roundsText(c.groups)+").")
+		default:
+			s = append(s, "T"+m.lead[1:]+": "+body+".")
 		}
 	}
 	return s

@@ -76,11 +76,16 @@ func TrialLine(t *result.Trial) string {
 	return s + strings.Join(parts, "; ")
 }
 
-// ranked returns the columns with a rank, the most important first.
-func ranked() []column {
+// ranked returns the columns with a rank, the most important first. Where the
+// clients send at a given rate, throughput comes last: it is what was asked for.
+func ranked(ch *chapter) []column {
+	const last = 100
 	var cols []column
 	for _, c := range columns {
 		if c.rank > 0 {
+			if !ch.closedLoop() && strings.HasPrefix(c.metric, "throughput") {
+				c.rank += last
+			}
 			cols = append(cols, c)
 		}
 	}
@@ -91,11 +96,11 @@ func ranked() []column {
 // narrowed returns the table of a scenario with as many columns as fit, by rank,
 // in their usual order.
 func narrowed(c *chapter) table {
-	take := ranked()
+	take := ranked(c)
 	for {
 		var cols []column
 		for _, col := range columns {
-			if slices.Contains(take, col) {
+			if slices.ContainsFunc(take, col.same) {
 				cols = append(cols, col)
 			}
 		}
@@ -106,6 +111,9 @@ func narrowed(c *chapter) table {
 		take = take[:len(take)-1]
 	}
 }
+
+// same reports whether another column shows the same metric.
+func (c column) same(o column) bool { return c.metric == o.metric }
 
 // label is the first cell of a row.
 func (r row) label() string {
@@ -240,11 +248,11 @@ func Markdown(w io.Writer, run *result.Run) error {
 }
 
 func markdownTable(out *strings.Builder, c *chapter) {
-	have := tableOf(c, ranked()).columns
+	have := tableOf(c, ranked(c)).columns
 	have = have[:min(len(have), markdownColumns)]
 	var cols []column
 	for _, col := range columns {
-		if slices.Contains(have, col) {
+		if slices.ContainsFunc(have, col.same) {
 			cols = append(cols, col)
 		}
 	}
