@@ -35,7 +35,7 @@ func Start(ctx context.Context, s Spec) (*Generator, error) {
 		l.close()
 		return nil, err
 	}
-	go g.rec.supply(l.done)
+	go supply(g.rec.spare, l.done)
 	started := make(chan struct{})
 	go l.run(started)
 	<-started

@@ -93,6 +93,43 @@ func TestPacedCount(t *testing.T) {
 	}
 }
 
+// TestSendsWithoutReplies: paced requests go out when they are due, whatever
+// became of the earlier ones.
+func TestSendsWithoutReplies(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	got := make(chan int64)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		n, _ := io.Copy(io.Discard, c)
+		got <- n
+	}()
+	s := Spec{Addr: l.Addr().String(), Keys: 10, Mix: ReadOnly, Rate: 1000}
+	g, err := Start(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	rec, err := g.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := rec.End().Seconds() * s.Rate
+	request := len("*2\r\n$3\r\nGET\r\n$14\r\nkey:0000000000\r\n")
+	if n := float64(<-got) / float64(request); math.Abs(n-want) > 12 {
+		t.Errorf("%v requests were sent in %v", n, rec.End())
+	}
+	if math.Abs(float64(rec.Unanswered)-want) > 12 {
+		t.Errorf("%d are unanswered of %v", rec.Unanswered, want)
+	}
+}
+
 // TestKnownDelays: every fifth reply takes 20 ms.
 func TestKnownDelays(t *testing.T) {
 	const delay = 20 * time.Millisecond

@@ -107,13 +107,13 @@ func touchedChunk(n int) []count {
 	return c
 }
 
-// supply has memory ready for the recorder, so that the loop does not take the
-// page faults. It ends with done.
-func (r *recorder) supply(done <-chan struct{}) {
+// supply has memory ready for a recorder in its spare, so that the loop does not
+// take the page faults. It ends with done.
+func supply(spare chan<- []count, done <-chan struct{}) {
 	for {
 		c := touchedChunk(chunk)
 		select {
-		case r.spare <- c:
+		case spare <- c:
 		case <-done:
 			return
 		}

@@ -51,9 +51,10 @@ var series = func() map[string][]op {
 // and To of the result are what became of them. Operations that did not occur
 // are absent. Without any slot in between it is a window without figures.
 //
-// The gap is the longest time between two replies, of which the parts before and
-// after the window do not count; the time from its beginning to the first reply
-// and from the last one to its end count as well.
+// Throughput counts commands, without probes: a read-modify-write is two of
+// them, and so is LPUSH with LTRIM. The gap is the longest time between two
+// replies, those to probes included; of one that reaches beyond the window only
+// the part inside counts.
 func (r *Recording) Window(from, to time.Duration) *result.Window {
 	first, last := r.round(from), r.round(to)
 	begin, end := int64(first)*int64(slotLen), min(int64(last)*int64(slotLen), r.rec.end)
