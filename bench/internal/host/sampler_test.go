@@ -167,6 +167,17 @@ func TestSamplerMeasures(t *testing.T) {
 		t.Errorf("page tables: %d, %d", base.PTEBytes, during.PTEBytes)
 	}
 
+	p.tell("child") // and one that no sample sees
+	p.tell("reap")
+	unseen, err := p.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "CPU time of both children", unseen.ChildCPUSec, 2*after.ChildCPUSec, 0.06)
+	if unseen.ChildFaults < after.ChildFaults+200 {
+		t.Errorf("faults of both children: %d, of one %d", unseen.ChildFaults, after.ChildFaults)
+	}
+
 	Summarize(samples, &save)
 	near(t, "extra memory", float64(*save.ExtraMemoryBytes)/mib, 163, 15)
 	near(t, "copied", float64(*save.CopiedBytes)/mib, 62, 6)

@@ -122,7 +122,7 @@ func slowSave(t *testing.T, s *Server) *Saving {
 	t.Helper()
 	keys, command := "500000", []string{"BGSAVE", "FORK"}
 	if strings.HasPrefix(s.Version(), "redis") {
-		do(t, s, "CONFIG", "SET", "rdb-key-save-delay", "100")
+		do(t, s, "CONFIG", "SET", "rdb-key-save-delay", "1000")
 		keys, command = "20000", command[:1]
 	}
 	do(t, s, "DEBUG", "POPULATE", keys, "k", "500")
