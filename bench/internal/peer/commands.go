@@ -70,6 +70,10 @@ func (s *store) set(x *command.Ctx) {
 		x.Err(textSyntax)
 		return
 	}
+	if len(x.Args[1]) == 0 {
+		x.Err(textEmptyKey)
+		return
+	}
 	if !x.Awaiting() && !s.synced.Load() {
 		s.reply(x, s.db.Set(x.Args[1], x.Args[2], pebble.NoSync))
 		return
@@ -95,6 +99,10 @@ func (s *store) set(x *command.Ctx) {
 		s.reply(x, err)
 	}
 }
+
+// textEmptyKey: pebble's columnar tables compare a first key that is empty wrongly
+// (its own checks in race builds find that).
+const textEmptyKey = "ERR pebble does not keep the empty key"
 
 // batchRoom is more than a batch needs beside a key and a value.
 const batchRoom = 64

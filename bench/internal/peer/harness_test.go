@@ -69,7 +69,12 @@ func launch(t testing.TB, args ...string) *process {
 		_ = p.cmd.Wait() // its exit status is in ProcessState
 		close(p.done)
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("log of %q:\n%.4000s", args, p.log)
+		}
+	})
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		if m := address.FindStringSubmatch(p.log.String()); m != nil {
 			p.addr = m[1]

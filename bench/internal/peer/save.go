@@ -322,6 +322,9 @@ func (s *store) readRDB(path string) (keys int64, err error) {
 		if ev.DB != 0 || ev.Type != rdb.TypeString || ev.ExpireAtMs != 0 {
 			return keys, fmt.Errorf("key %q: only strings of database 0 without expiry can be loaded", ev.Key)
 		}
+		if len(ev.Key) == 0 {
+			return keys, errors.New(textEmptyKey)
+		}
 		if err := b.Set(ev.Key, ev.Value, nil); err != nil {
 			return keys, err
 		}

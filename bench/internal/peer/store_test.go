@@ -92,9 +92,9 @@ func TestStoreAnswersAsRedis(t *testing.T) {
 		} {
 			c.want(tc[1], strings.Fields(tc[0])...)
 		}
-		c.want("OK", "SET", "", "empty key")
-		c.want("empty key", "GET", "")
-		c.want("1", "DEL", "")
+		c.want("-"+textEmptyKey, "SET", "", "empty key")
+		c.want("<nil>", "GET", "")
+		c.want("0", "DEL", "")
 		c.fill(500)
 		c.holds(500)
 		for name, want := range map[string]string{
@@ -219,14 +219,15 @@ func TestSetsShareFsyncs(t *testing.T) {
 		})
 	}
 	stop := make(chan struct{})
-	gaps := replies(proc.dial(), stop)
+	pings := replies(proc.dial(), stop)
 	wg.Wait()
 	close(stop)
 	if n := syncs.Load(); n < each || n > clients*each/2 {
 		t.Errorf("%d fsyncs for %d SETs", n, clients*each)
 	}
-	if gap := longestGap(<-gaps); gap >= delay {
-		t.Errorf("others waited for %v", gap)
+	// A loop that waited would serve others between two waits only.
+	if n := len(<-pings); n < 10*clients*each {
+		t.Errorf("others got %d replies meanwhile", n)
 	}
 	c := proc.dial()
 	c.want(fmt.Sprint(clients*each), "DBSIZE")
@@ -247,6 +248,9 @@ func TestSetsShareFsyncs(t *testing.T) {
 // TestLookUpsDoNotAllocate: nothing beyond the one allocation that pebble makes for
 // each table on the disk that it looks into.
 func TestLookUpsDoNotAllocate(t *testing.T) {
+	if race {
+		t.Skip("the race detector's build allocates")
+	}
 	p, s := inProcess(t, &options{dir: t.TempDir()}, vfs.Default)
 	x, c := p.engine.NewCtx(), p.engine.NewClient(command.ClientOptions{})
 	do := func(args [][]byte) {
