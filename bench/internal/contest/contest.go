@@ -25,6 +25,9 @@ type Contestant struct {
 	Addr string   // a server that runs already: host:port
 	Save []string // the command that starts a background save
 	Note string   // what the reader of a table must know of it
+	// Forgets: it holds no data, so its keys are not counted and it is not started
+	// on what it saved.
+	Forgets bool
 }
 
 // Programs are the files that the built-in contestants are started from.
@@ -43,6 +46,11 @@ func builtin(p Programs) []Contestant {
 	peer := func(name string, args []string, note string, save ...string) Contestant {
 		return Contestant{Name: name, Bin: p.Self, Peer: true, Args: append([]string{"peer"}, args...), Save: save, Note: note}
 	}
+	canary := func(name, kind, note string) Contestant {
+		c := peer(name, []string{kind}, note, "BGSAVE")
+		c.Forgets = true
+		return c
+	}
 	return []Contestant{
 		kvd("fork", "FORK", "kvd: a cloned child; the kernel copies what is written"),
 		kvd("thread", "THREAD", "kvd: a snapshot thread; writers copy what they change"),
@@ -50,8 +58,8 @@ func builtin(p Programs) []Contestant {
 		peer("pebble", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT"),
 		peer("pebble-sync", []string{"pebble", "--sync=yes"}, fmt.Sprintf(pebbleNote, "Sync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT"),
 		peer("pebble-rdb", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "an iterator of NewSnapshot written as RDB"), "BGSAVE", "RDB"),
-		peer("canary-pause", []string{"pause"}, "stops everybody for 50 ms when it saves, on purpose", "BGSAVE"),
-		peer("canary-leak", []string{"leak"}, "takes 100 MB more while it saves, on purpose", "BGSAVE"),
+		canary("canary-pause", "pause", "stops everybody for 50 ms when it saves, on purpose"),
+		canary("canary-leak", "leak", "takes 100 MB more while it saves, on purpose"),
 	}
 }
 

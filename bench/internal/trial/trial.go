@@ -115,7 +115,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	} else {
 		err = r.clients(ctx)
 	}
-	if err != nil || !r.Scenario.Reload || r.server.Remote || r.out.Save == nil || r.out.Save.Error != "" {
+	if err != nil || !r.Scenario.Reload || r.Contestant.Forgets || r.server.Remote || r.out.Save == nil || r.out.Save.Error != "" {
 		return err
 	}
 	return r.reload(ctx)
@@ -243,6 +243,9 @@ func (r *runner) fill(ctx context.Context) error {
 		return fmt.Errorf("filling: %w", err)
 	}
 	r.out.FillSec = time.Since(begin).Seconds()
+	if r.Contestant.Forgets {
+		return nil
+	}
 	n, err := r.dbSize()
 	if err == nil && n != r.Scenario.Keys {
 		err = fmt.Errorf("filling: %d keys were sent, the server has %d", r.Scenario.Keys, n)
@@ -365,11 +368,11 @@ func (r *runner) record(rec *load.Recording, from, end time.Duration) {
 	}
 	// Windows consist of slots. The one in which the save ended belongs to it.
 	slot := seconds(r.out.Series.StepSec)
-	at, saved := seconds(save.AtSec).Round(slot), end
+	at, saved := seconds(save.AtSec).Truncate(slot), end
 	if save.EndSec > save.AtSec {
 		saved = (seconds(save.EndSec) + slot - 1).Truncate(slot)
 	}
-	length := min(at-from.Round(slot), saved-at)
+	length := min(at-from.Round(slot), saved-at) // from is no boundary
 	window("before", from, at)
 	window("during", at, saved)
 	window("after", saved, end)
