@@ -16,9 +16,6 @@ type drawer struct {
 	out []Chart
 }
 
-// lead marks the last added chart as one that stands before the table.
-func (d *drawer) lead() { d.out[len(d.out)-1].lead = true }
-
 // chartsOf returns the charts of a book: the overview, those of each scenario,
 // those of the section apart.
 func chartsOf(b *book) []Chart {
@@ -146,9 +143,9 @@ func dotsText(groups []group) string {
 
 // pauses shows by engine all that stands for a pause in one scenario.
 func (d *drawer) pauses(c *chapter) {
-	l := &laneChart{label: secondsLabel, keys: gapKeys()[:2]}
-	l.keys = append(l.keys, key{text: "bar: median"})
+	l := &laneChart{label: secondsLabel}
 	var alt []string
+	gaps, reports := false, false
 	for i := range c.groups {
 		g := &c.groups[i]
 		role := d.role(g.Contestant)
@@ -162,11 +159,15 @@ func (d *drawer) pauses(c *chapter) {
 			{"writers held", "writers held", mark{shape: 3, role: role, alpha: 0.6, radius: 3}},
 			{"clone", "clone", mark{shape: 2, role: role, alpha: 0.6, radius: 3}},
 		} {
-			if ds, ok := dotsOf(g, m.metric, msecPerSec, m.mark); ok {
-				text := scaled(ds.median, secUnits)
-				sec.lanes = append(sec.lanes, lane{label: m.label, role: "soft", dots: []dots{ds}, text: text})
-				alt = append(alt, fmt.Sprintf("%s, %s: %s", g.Contestant, m.label, text))
+			ds, ok := dotsOf(g, m.metric, msecPerSec, m.mark)
+			if !ok {
+				continue
 			}
+			isGap := strings.HasPrefix(m.label, "gap")
+			gaps, reports = gaps || isGap, reports || !isGap
+			text := scaled(ds.median, secUnits)
+			sec.lanes = append(sec.lanes, lane{label: m.label, role: "soft", dots: []dots{ds}, text: text})
+			alt = append(alt, fmt.Sprintf("%s, %s: %s", g.Contestant, m.label, text))
 		}
 		if len(sec.lanes) > 0 {
 			l.sections = append(l.sections, sec)
@@ -175,14 +176,22 @@ func (d *drawer) pauses(c *chapter) {
 	if len(l.sections) == 0 {
 		return
 	}
+	var caption string
+	if gaps {
+		l.keys = gapKeys()[:2]
+		caption = "Gap: longest time in which no client got any reply, before and during the save. "
+	}
+	if reports {
+		caption += "Writers held and clone are what the server itself reports of the save. "
+	}
+	l.keys = append(l.keys, key{text: "bar: median"})
 	d.add(Chart{
-		Name: chartName("pause", c.id), section: c.id,
+		Name: chartName("pause", c.id), section: c.id, lead: true,
 		Title:   "Pause by engine, scenario " + c.id,
-		Caption: "Gap: longest time in which no client got any reply, before and during the save. Writers held and clone are what the server itself reports of the save. " + dotsText(c.groups),
+		Caption: caption + dotsText(c.groups),
 		Alt:     "Medians. " + strings.Join(alt, "; ") + ".",
 		draw:    l.draw,
 	})
-	d.lead()
 }
 
 // loads shows how long a start on what was saved took, and the save.
@@ -263,9 +272,9 @@ func (d *drawer) growth(c *chapter) {
 			Name: chartName(m.name, c.id), section: c.id, Title: m.title + ", scenario " + c.id,
 			Caption: m.caption + " Large marks are " + strings.Replace(roundsText(c.groups), "one round", "of one round", 1) + ", small dots the rounds. A hollow mark on the lower edge of a log scale stands for 0 or less.",
 			Alt:     strings.Join(alt, "; ") + ".",
+			lead:    true,
 			draw:    cc.draw,
 		})
-		d.lead()
 	}
 }
 
@@ -279,8 +288,8 @@ func (d *drawer) apart(a *result.Apart) {
 			continue
 		}
 		per, label, unit := commonUnit(t.Columns[1:])
-		xName, xPer, xLabel := sizeUnit(t.Columns[0])
-		cc := &curveChart{xTitle: xName, xLabel: xLabel, yTitle: strings.TrimSpace("cost " + unit), yLabel: label}
+		x := sizeUnit(t.Columns[0])
+		cc := &curveChart{xTitle: x.name, xLabel: x.label, binary: x.binary, yTitle: strings.TrimSpace("cost " + unit), yLabel: label}
 		hue := assignHues(t.Columns[1:])
 		var alt []string
 		for i, col := range t.Columns[1:] {
@@ -288,16 +297,16 @@ func (d *drawer) apart(a *result.Apart) {
 			for _, row := range t.Rows {
 				if i+1 < len(row) && finite(row[0]) && finite(row[i+1]) {
 					v := row[i+1] * per
-					cv.knots = append(cv.knots, curveKnot{x: row[0] * xPer, values: []float64{v}, median: v})
+					cv.knots = append(cv.knots, curveKnot{x: row[0] * x.per, values: []float64{v}, median: v})
 				}
 			}
 			if len(cv.knots) == 0 {
 				continue
 			}
-			slices.SortStableFunc(cv.knots, func(x, y curveKnot) int { return compareFloats(x.x, y.x) })
+			slices.SortStableFunc(cv.knots, func(p, q curveKnot) int { return compareFloats(p.x, q.x) })
 			cc.curves = append(cc.curves, cv)
 			first, last := cv.knots[0], cv.knots[len(cv.knots)-1]
-			alt = append(alt, fmt.Sprintf("%s: %s at %s, %s at %s", cv.name, label(first.median), xLabel(first.x), label(last.median), xLabel(last.x)))
+			alt = append(alt, fmt.Sprintf("%s: %s at %s, %s at %s", cv.name, label(first.median), x.label(first.x), label(last.median), x.label(last.x)))
 		}
 		if len(cc.curves) == 0 {
 			continue
@@ -354,11 +363,20 @@ func commonUnit(columns []string) (per float64, label func(float64) string, unit
 	return 1, countLabel, name
 }
 
+// quantity is the first column of a table.
+type quantity struct {
+	name   string
+	per    float64
+	label  func(float64) string
+	binary bool
+}
+
 // sizeUnit is commonUnit for the first column, whose name remains without the unit.
-func sizeUnit(column string) (name string, per float64, label func(float64) string) {
+func sizeUnit(column string) quantity {
 	per, label, unit := commonUnit([]string{column})
 	if unit != "" {
-		return column, 1, countLabel
+		return quantity{column, 1, countLabel, false}
 	}
-	return strings.TrimSuffix(column, unitSuffix(column)), per, label
+	suffix := unitSuffix(column)
+	return quantity{strings.TrimSuffix(column, suffix), per, label, strings.HasSuffix(suffix, "iB") || suffix == ", bytes"}
 }

@@ -12,6 +12,7 @@ type curveChart struct {
 	curves         []curve
 	xTitle, yTitle string
 	xLabel, yLabel func(float64) string
+	binary         bool // sizes are powers of two
 }
 
 type curve struct {
@@ -66,7 +67,7 @@ func (c *curveChart) draw(s *sketch) {
 	for _, t := range y.ticks {
 		left = max(left, widthOf(t.label, tickStyle)+margin+6)
 	}
-	f := s.frame(left, top, right, bottom, sizeAxis(xs, int((right-left)/70), c.xLabel), y)
+	f := s.frame(left, top, right, bottom, sizeAxis(xs, int((right-left)/45), c.xLabel, c.binary), y)
 	f.grid(true, true)
 	f.base()
 	f.xLabels(bottom + 16)
@@ -82,7 +83,7 @@ func (c *curveChart) draw(s *sketch) {
 
 // sizeAxis is an axis from the least to the largest size, log where they are far
 // apart.
-func sizeAxis(xs span, n int, label func(float64) string) axis {
+func sizeAxis(xs span, n int, label func(float64) string, binary bool) axis {
 	n = max(n, 2)
 	if xs.hi <= 0 {
 		return linearAxis(0, 1, n, label)
@@ -91,6 +92,9 @@ func sizeAxis(xs span, n int, label func(float64) string) axis {
 		return linearAxis(0, xs.hi*1.04, n, label)
 	}
 	a := logAxis(xs.lo, xs.hi, n, label)
+	if binary {
+		a.ticks = binaryTicks(xs.lo, xs.hi, n, label)
+	}
 	pad := math.Pow(xs.hi/xs.lo, 0.03)
 	a.min, a.max = xs.lo/pad, xs.hi*pad
 	var inside []tick
@@ -101,6 +105,17 @@ func sizeAxis(xs span, n int, label func(float64) string) axis {
 	}
 	a.ticks = inside
 	return a
+}
+
+// binaryTicks are every k-th power of two, at most n of them.
+func binaryTicks(lo, hi float64, n int, label func(float64) string) []tick {
+	first, last := math.Ceil(math.Log2(lo)-1e-9), math.Log2(hi)+1e-9
+	step := max(1, math.Ceil((last-first)/float64(n)))
+	var out []tick
+	for e := first; e <= last; e += step {
+		out = append(out, tick{math.Exp2(e), label(math.Exp2(e))})
+	}
+	return out
 }
 
 // knots draws a line with a mark at each median and a dot for each round.

@@ -72,8 +72,8 @@ func (m *maker) trial(scenario, name string, round int, keys int64, value int, p
 	}
 	span := min(before, took)
 	t.Windows = map[string]*result.Window{
-		"idle": m.window(at-span, at, m.jitter(0.0006), m.jitter(rate), 90, 0.0009),
-		"save": m.window(at, at+span, pause, m.jitter(rate)*0.9, 90*c.slow, pause),
+		"idle": m.window(at-span, at, m.jitter(0.0006), rate*1.01, 90, 0.0009),
+		"save": m.window(at, at+span, pause, rate*0.97, 90*c.slow, pause),
 	}
 	m.series(&t, at, end, end+after, pause, rate, c)
 	if m.memorys {
@@ -116,7 +116,7 @@ func (m *maker) series(t *result.Trial, at, end, stop, pause, rate float64, c ch
 		}
 		p50 := m.jitter(90 * k)
 		worst := m.jitter(p50 * 9)
-		n := int64(m.jitter(rate) * step)
+		n := int64(rate * step * (0.99 + 0.02*m.rnd.Float64()))
 		if x <= at && at < x+step {
 			worst = max(worst, pause*1e6)
 			n = int64(float64(n) * max(0, 1-pause/step))

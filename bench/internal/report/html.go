@@ -48,7 +48,7 @@ type page struct {
 }
 
 type pageSummary struct {
-	ID        string
+	ID, Shape string
 	Sentences []string
 }
 
@@ -134,7 +134,7 @@ func newPage(b *book, charts []Chart) (*page, error) {
 	}
 	p.Overview, p.ApartCharts = drawn[overviewSection], drawn[apartSection]
 	for _, c := range b.scenarios {
-		p.Summary = append(p.Summary, pageSummary{c.id, c.sentences()})
+		p.Summary = append(p.Summary, pageSummary{c.id, c.shape(), c.sentences("")})
 		p.Chapters = append(p.Chapters, newPageChapter(c, hue, drawn[c.id]))
 	}
 	p.addApart(run.Apart)

@@ -36,7 +36,7 @@ type dots struct {
 
 const (
 	laneHeight = 20
-	laneTitle  = 26 // height of the title of a section
+	titleStep  = 16 // distance of the lines of a section's title
 	tickRoom   = 20
 )
 
@@ -44,9 +44,7 @@ func (l *laneChart) draw(s *sketch) {
 	left, right := 0.0, 0.0
 	height := s.legendHeight(l.keys) + tickRoom
 	for _, sec := range l.sections {
-		if sec.title != "" {
-			height += laneTitle
-		}
+		height += laneTitle(sec, s)
 		for _, ln := range sec.lanes {
 			left = max(left, widthOf(ln.label, textStyle))
 			right = max(right, widthOf(ln.text, textStyle))
@@ -67,16 +65,32 @@ func (l *laneChart) draw(s *sketch) {
 	f.xLabels(height + 14)
 	y := top
 	for _, sec := range l.sections {
-		if sec.title != "" {
-			s.text(margin, y+18, fitText(sec.title, headStyle, s.width-2*margin), headStyle.in(sec.role))
-			y += laneTitle
+		for i, line := range titleLines(sec, s) {
+			s.text(margin, y+18+titleStep*float64(i), line, headStyle.in(sec.role))
 		}
+		y += laneTitle(sec, s)
 		for _, ln := range sec.lanes {
 			f.lane(ln, y+laneHeight/2)
 			y += laneHeight
 		}
 		y += 4
 	}
+}
+
+// titleLines returns the title of a section in lines that fit.
+func titleLines(sec laneSection, s *sketch) []string {
+	if sec.title == "" {
+		return nil
+	}
+	return breakText(sec.title, headStyle, s.width-2*margin)
+}
+
+// laneTitle returns the height of a section's title.
+func laneTitle(sec laneSection, s *sketch) float64 {
+	if n := len(titleLines(sec, s)); n > 0 {
+		return 10 + titleStep*float64(n)
+	}
+	return 0
 }
 
 func (l *laneChart) values() []float64 {

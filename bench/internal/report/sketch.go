@@ -46,7 +46,10 @@ func (s style) gonum() text.Style {
 
 // wider is how much more room than in the measured font a text is given: the
 // reader's font may be a wide one.
-const wider = 1.17
+const (
+	wider     = 1.17
+	widerBold = 1.32
+)
 
 // lettering is gonum's plain text with room for wider fonts, and written with
 // an anchor instead of a computed left end.
@@ -64,9 +67,12 @@ func (l lettering) Extents(f font.Font) font.Extents {
 
 // Box implements text.Handler.
 func (l lettering) Box(txt string, f font.Font) (width, height, depth vg.Length) {
-	f.Weight = 0
+	room := vg.Length(wider)
+	if f.Weight > 0 {
+		room, f.Weight = widerBold, 0
+	}
 	w, h, d := l.Plain.Box(txt, f)
-	return w * wider, h, d
+	return w * room, h, d
 }
 
 // Draw implements text.Handler for texts of one line that are not rotated.

@@ -56,7 +56,7 @@ func (c *stripChart) draw(s *sketch) {
 	top := s.legendHeight(c.keys)
 	s.begin(top + float64(rows)*(stripHead+plotHeight+stripFoot))
 	s.legend(0, c.keys)
-	x := c.x(max(2, int((width-end)/52)))
+	x := c.x(max(2, int((width-end)/40)))
 	for i, st := range c.strips {
 		x0 := left + float64(i%cols)*(width+gap)
 		y0 := top + float64(i/cols)*(stripHead+plotHeight+stripFoot) + stripHead
@@ -114,7 +114,7 @@ func (f *frame) strip(st strip, points int) {
 			xs, ends, labels = append(xs, f.px(p.X)), append(ends, f.py(p.Y)), append(labels, l)
 		}
 	}
-	for i, y := range spread(ends, 12, f.top+4, f.bottom-4) {
+	for i, y := range spread(ends, 12, f.top+4, f.bottom-8) {
 		s.text(xs[i]+5, y+4, labels[i].label, tickStyle.in(st.role))
 	}
 }

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,26 +19,29 @@ func Summary(run *result.Run) []string {
 		return append(out, "No trial was run.")
 	}
 	for _, c := range b.scenarios {
-		if s := c.sentences(); len(s) > 0 {
+		if s := c.sentences("In " + c.inWords() + " "); len(s) > 0 {
 			out = append(out, strings.Join(s, " "))
 		}
 	}
 	return out
 }
 
-// sentences are those of one scenario.
-func (c *chapter) sentences() []string {
+// sentences are those of one scenario; the first begins with intro.
+func (c *chapter) sentences(intro string) []string {
 	var s []string
 	if c.grows() {
-		s = c.growthSentences()
+		s = c.growthSentences(intro)
 	} else {
-		s = c.plainSentences()
+		s = c.plainSentences(intro)
 	}
 	if len(s) == 0 {
-		s = []string{fmt.Sprintf("In %s nothing was measured.", c.inWords())}
+		s = []string{upperFirst(intro + "nothing was measured.")}
 	}
 	return append(s, c.caveats()...)
 }
+
+// upperFirst returns a sentence as one begins.
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // inWords names the scenario inside a sentence: "scenario A (3,000,000 keys, …)".
 func (c *chapter) inWords() string {
@@ -50,8 +52,7 @@ func (c *chapter) inWords() string {
 }
 
 // plainSentences are what is looked at first; the rest stands in the table.
-func (c *chapter) plainSentences() []string {
-	intro := "In " + c.inWords() + " "
+func (c *chapter) plainSentences(intro string) []string {
 	var s []string
 	say := func(lead, metric, unit string, more func(g *group) string) {
 		body := c.ranking(metric, unit, more)
@@ -59,9 +60,9 @@ func (c *chapter) plainSentences() []string {
 			return
 		}
 		if len(s) == 0 {
-			s = append(s, intro+lead+" "+body+" ("+roundsText(c.groups)+").")
+			s = append(s, upperFirst(intro+lead+" "+body+" ("+roundsText(c.groups)+")."))
 		} else {
-			s = append(s, strings.ToUpper(lead[:1])+lead[1:]+" "+body+".")
+			s = append(s, upperFirst(lead+" "+body+"."))
 		}
 	}
 	say("the longest time without any reply during the save was", "longest gap, save", "ms", nil)
@@ -152,8 +153,7 @@ func (c *chapter) ranking(metric, unit string, more func(*group) string) string 
 }
 
 // growthSentences say how a figure goes with the size of the data, by contestant.
-func (c *chapter) growthSentences() []string {
-	intro := "In " + c.inWords() + " "
+func (c *chapter) growthSentences(intro string) []string {
 	var s []string
 	for _, m := range []struct{ lead, metric, unit string }{
 		{"the longest time without any reply during the save", "longest gap, save", "ms"},
@@ -185,9 +185,9 @@ func (c *chapter) growthSentences() []string {
 		switch {
 		case body == "":
 		case len(s) == 0:
-			s = append(s, intro+m.lead+" was measured at several sizes: "+body+" ("+roundsText(c.groups)+").")
+			s = append(s, upperFirst(intro+m.lead+" was measured at several sizes: "+body+" ("+roundsText(c.groups)+")."))
 		default:
-			s = append(s, "T"+m.lead[1:]+": "+body+".")
+			s = append(s, upperFirst(m.lead+": "+body+"."))
 		}
 	}
 	return s

@@ -29,7 +29,7 @@ var palette = map[string]shade{
 	"soft":  {"#5b646e", "#a3abb5"},
 	"grid":  {"#e6e9ec", "#2a3038"},
 	"axis":  {"#b4bcc4", "#4a535e"},
-	"band":  {"#eceff2", "#232931"},
+	"band":  {"#eceff2", "#262d36"},
 	"s0":    {"#0064ad", "#5cb3f5"},
 	"s1":    {"#c14a00", "#ff8f55"},
 	"s2":    {"#007a57", "#35cfa0"},
