@@ -28,7 +28,7 @@ func TestPauseIsSeenByAllWhomItHits(t *testing.T) {
 	const (
 		rate   = 5000
 		pause  = 200 * time.Millisecond
-		margin = 5 * time.Millisecond
+		margin = 25 * time.Millisecond // the last reply before it may be read late
 		long   = 20 * time.Millisecond
 	)
 	f := newFake(t)
@@ -39,8 +39,8 @@ func TestPauseIsSeenByAllWhomItHits(t *testing.T) {
 	s := small(f)
 	s.Mix, s.ProbeEvery = WriteOnly, 2*time.Millisecond
 	closed := paused(s)
-	if n := atLeast(t, closed.Window(0, closed.End()).Ops["set"], long); n < 1 || n > int64(s.Conns)+40 {
-		t.Errorf("closed loop: %d requests above %v; the pause should have hit one on each of %d connections", n, long, s.Conns)
+	if n := atLeast(t, closed.Window(0, closed.End()).Ops["set"], pause/2); n < 1 || n > int64(s.Conns)+4 {
+		t.Errorf("closed loop: %d requests above %v; the pause should have hit one on each of %d connections", n, pause/2, s.Conns)
 	}
 	s.Rate = rate
 	paced := paused(s)
@@ -190,7 +190,7 @@ func TestHangingServer(t *testing.T) {
 			if math.Abs(float64(total)-want) > 0.012*s.Rate {
 				t.Errorf("%d requests in %v at %v a second", total, rec.End(), s.Rate)
 			}
-			if lost := float64(rec.Unanswered) / s.Rate; lost < 0.4 || lost > 0.7 {
+			if lost := float64(rec.Unanswered) / s.Rate; lost < 0.35 || lost > 0.7 {
 				t.Errorf("%d requests unanswered, those of 420 ms expected", rec.Unanswered)
 			}
 			if n := atLeast(t, w.Ops["set"], 400*time.Millisecond); n < rec.Unanswered {
@@ -199,7 +199,7 @@ func TestHangingServer(t *testing.T) {
 			if top := w.Ops["set"].MaxUsec; top < 820e3 {
 				t.Errorf("the oldest request has %v µs", top)
 			}
-			if w.LongestGapSec < 0.4 || w.LongestGapSec > 0.9 {
+			if w.LongestGapSec < 0.35 || w.LongestGapSec > 0.9 {
 				t.Errorf("gap of %v s", w.LongestGapSec)
 			}
 			if answered := w.OpsPerSecond * rec.End().Seconds(); math.Abs(answered-float64(total-rec.Unanswered)) > 0.5 {

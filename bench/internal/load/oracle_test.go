@@ -77,7 +77,7 @@ func TestStoppedServer(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(pause + 5*time.Millisecond) // the signal needs a moment
+	time.Sleep(pause + 25*time.Millisecond) // the signal, and the last reply before it, need a moment
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
