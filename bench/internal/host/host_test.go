@@ -184,7 +184,7 @@ func TestStartFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := filepath.Join(t.TempDir(), "script")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho going at once\nexit 3\n"), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 600 &\necho $! >child\necho going at once\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -218,6 +218,10 @@ func TestStartFails(t *testing.T) {
 			contains(t, err, c.words...)
 			if took := time.Since(begin); took > 10*time.Second {
 				t.Errorf("took %v", took)
+			}
+			if b, err := os.ReadFile(filepath.Join(c.l.Dir, "child")); err == nil { // an orphan of it
+				pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+				wantGone(t, pid)
 			}
 		})
 	}

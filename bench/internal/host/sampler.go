@@ -38,7 +38,8 @@ type Sampler struct {
 	server *Server
 	now    func() time.Duration
 	every  time.Duration
-	info   *client // for DeferredBytes, nil if there is no such figure
+	defers bool    // INFO has DeferredBytes
+	info   *client // for them, of the sampler's own: a long command on the Server's must not delay a sample
 
 	wake   chan struct{} // Resume: a sample now
 	quit   chan struct{}
@@ -62,28 +63,12 @@ func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampl
 		close(m.ended)
 		return m
 	}
-	m.connect()
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, m.defers = m.deferred()
 	m.sample()
-	m.mu.Unlock()
 	go m.run()
 	return m
-}
-
-// connect opens a connection of the sampler's own: a long command on the
-// Server's must not delay a sample.
-func (m *Sampler) connect() {
-	ctx, cancel := context.WithTimeout(context.Background(), infoLimit)
-	defer cancel()
-	c, err := dial(ctx, m.server.Addr)
-	if err != nil {
-		return
-	}
-	m.info = c
-	if _, ok := m.deferred(); !ok && m.info != nil {
-		m.info.close()
-		m.info = nil
-	}
 }
 
 func (m *Sampler) run() {
@@ -140,9 +125,7 @@ func (m *Sampler) Stop() []result.MemorySample {
 			return
 		}
 		m.sample()
-		if m.info != nil {
-			m.info.close()
-		}
+		m.hangUp()
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,7 +163,9 @@ func (m *Sampler) sample() {
 		s.ChildFaults = max(s.ChildFaults, last.ChildFaults)
 		s.ChildCPUSec = max(s.ChildCPUSec, last.ChildCPUSec)
 	}
-	s.DeferredBytes, _ = m.deferred()
+	if m.defers {
+		s.DeferredBytes, _ = m.deferred()
+	}
 	m.samples = append(m.samples, s)
 }
 
@@ -198,22 +183,34 @@ func (s *Server) Usage() (result.MemorySample, error) {
 }
 
 // deferred asks kvd for the bytes it holds back for a save. The other servers
-// have no such figure. After a failure it is not asked for again.
+// have no such figure.
 func (m *Sampler) deferred() (n int64, ok bool) {
-	if m.info == nil {
-		return 0, false
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), infoLimit)
 	defer cancel()
+	if m.info == nil {
+		var err error
+		if m.info, err = dial(ctx, m.server.Addr); err != nil {
+			m.info = nil
+			return 0, false
+		}
+	}
 	reply, err := m.info.do(ctx, "INFO", "memory")
+	if m.info.broken {
+		m.hangUp()
+	}
 	if err != nil {
-		m.info.close()
-		m.info = nil
 		return 0, false
 	}
 	text, _ := reply.(string)
 	n, err = strconv.ParseInt(parseInfo(text)["mem_arena_deferred"], 10, 64)
 	return n, err == nil
+}
+
+func (m *Sampler) hangUp() {
+	if m.info != nil {
+		m.info.close()
+		m.info = nil
+	}
 }
 
 // readTree reads one sample. It is not steady if a child came or went meanwhile.
