@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -153,7 +154,8 @@ func runCommand(ctx context.Context, args []string) error {
 		return err
 	}
 	defer m.cleanup()
-	// A collection in this process would look like a wait of the server's.
+	// A collection in this process, or a goroutine in the way of the clients, would look like a wait of the server's.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(1 << 30)
 	err = m.measure(ctx)

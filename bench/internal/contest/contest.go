@@ -25,6 +25,11 @@ type Contestant struct {
 	Addr string   // a server that runs already: host:port
 	Save []string // the command that starts a background save
 	Note string   // what the reader of a table must know of it
+	// Relaxed and Strict are commands that come before and after the fill, nil
+	// for none: no latency is taken there, so nobody need wait for the disk.
+	Relaxed, Strict []string
+	// Reload are further Args with which it starts on what it saved.
+	Reload []string
 	// Forgets: it holds no data, so its keys are not counted and it is not started
 	// on what it saved.
 	Forgets bool
@@ -46,6 +51,13 @@ func builtin(p Programs) []Contestant {
 	peer := func(name string, args []string, note string, save ...string) Contestant {
 		return Contestant{Name: name, Bin: p.Self, Peer: true, Args: append([]string{"peer"}, args...), Save: save, Note: note}
 	}
+	synced := peer("pebble-sync", []string{"pebble", "--sync=yes"}, fmt.Sprintf(pebbleNote, "Sync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT")
+	synced.Relaxed, synced.Strict = []string{"CONFIG", "SET", "appendfsync", "no"}, []string{"CONFIG", "SET", "appendfsync", "always"}
+	synced.Reload = []string{"--load", "checkpoint"}
+	unsynced := peer("pebble", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT")
+	unsynced.Reload = synced.Reload
+	dumped := peer("pebble-rdb", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "an iterator of NewSnapshot written as RDB"), "BGSAVE", "RDB")
+	dumped.Reload = []string{"--load", "rdb"}
 	canary := func(name, kind, note string) Contestant {
 		c := peer(name, []string{kind}, note, "BGSAVE")
 		c.Forgets = true
@@ -55,9 +67,7 @@ func builtin(p Programs) []Contestant {
 		kvd("fork", "FORK", "kvd: a cloned child; the kernel copies what is written"),
 		kvd("thread", "THREAD", "kvd: a snapshot thread; writers copy what they change"),
 		kvd("copy", "COPY", "kvd: everything is copied under the locks"),
-		peer("pebble", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT"),
-		peer("pebble-sync", []string{"pebble", "--sync=yes"}, fmt.Sprintf(pebbleNote, "Sync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT"),
-		peer("pebble-rdb", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "an iterator of NewSnapshot written as RDB"), "BGSAVE", "RDB"),
+		unsynced, synced, dumped,
 		canary("canary-pause", "pause", "stops everybody for 50 ms when it saves, on purpose"),
 		canary("canary-leak", "leak", "takes 100 MB more while it saves, on purpose"),
 	}

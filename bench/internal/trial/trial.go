@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -98,12 +99,16 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := r.room(dir); err != nil {
 		return err
 	}
-	data, unmount, err := r.dataDir(dir)
+	r.launch = host.Launch{
+		Name: r.Contestant.Name, Bin: r.Contestant.Bin, Args: slices.Clone(r.Contestant.Args), Peer: r.Contestant.Peer,
+		Dir: filepath.Join(dir, "data"), Log: filepath.Join(dir, "log"),
+	}
+	unmount, err := r.slowDown(dir)
 	if err != nil {
 		return err
 	}
 	defer unmount()
-	if err := r.start(ctx, data); err != nil {
+	if err := r.start(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
@@ -143,31 +148,33 @@ func (r *runner) room(dir string) error {
 	return nil
 }
 
-// dataDir returns where the server keeps its files, behind a slow disk if the
-// scenario wants one.
-func (r *runner) dataDir(dir string) (data string, unmount func(), err error) {
-	data = filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o700); err != nil {
-		return "", nil, err
-	}
+// slowDown puts a slow disk under what the server saves, if the scenario wants one.
+// Whoever keeps more than that in its directory, a log of writes, keeps the rest on
+// the fast one: it is the save that shall be slow.
+func (r *runner) slowDown(dir string) (unmount func(), err error) {
 	if r.Scenario.SinkBytesPerSecond == 0 {
-		return data, func() {}, nil
+		return func() {}, nil
 	}
-	backing := filepath.Join(dir, "backing")
-	if err := os.Mkdir(backing, 0o700); err != nil {
-		return "", nil, err
+	backing, slow := filepath.Join(dir, "backing"), filepath.Join(dir, "slow")
+	if err := errors.Join(os.Mkdir(backing, 0o700), os.Mkdir(slow, 0o700)); err != nil {
+		return nil, err
 	}
-	disk, err := slowdisk.Mount(backing, data, r.Scenario.SinkBytesPerSecond)
+	disk, err := slowdisk.Mount(backing, slow, r.Scenario.SinkBytesPerSecond)
 	if errors.Is(err, slowdisk.ErrUnavailable) {
-		return "", nil, skip{err}
+		return nil, skip{err}
 	}
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	return data, func() { _ = disk.Unmount() }, nil
+	if r.launch.Peer {
+		r.launch.Args = append(r.launch.Args, "--save-dir", slow)
+	} else {
+		r.launch.Dir = slow
+	}
+	return func() { _ = disk.Unmount() }, nil
 }
 
-func (r *runner) start(ctx context.Context, data string) (err error) {
+func (r *runner) start(ctx context.Context) (err error) {
 	r.progress("start", -1)
 	c := r.Contestant
 	if c.Addr != "" {
@@ -180,7 +187,6 @@ func (r *runner) start(ctx context.Context, data string) (err error) {
 		}
 		return nil
 	}
-	r.launch = host.Launch{Name: c.Name, Bin: c.Bin, Args: c.Args, Peer: c.Peer, Dir: data}
 	if r.server, err = host.Start(ctx, r.launch); err != nil {
 		return err
 	}
@@ -239,7 +245,14 @@ func (r *runner) dbSize() (int64, error) {
 func (r *runner) fill(ctx context.Context) error {
 	begin := time.Now()
 	spec := r.Scenario.Load(r.server.Addr, r.Seed)
-	if err := load.Fill(ctx, spec, func(done, total int64) { r.progress("fill", float64(done)/float64(total)) }); err != nil {
+	err := r.tell(r.Contestant.Relaxed)
+	if err == nil {
+		err = load.Fill(ctx, spec, func(done, total int64) { r.progress("fill", float64(done)/float64(total)) })
+	}
+	if err == nil {
+		err = r.tell(r.Contestant.Strict)
+	}
+	if err != nil {
 		return fmt.Errorf("filling: %w", err)
 	}
 	r.out.FillSec = time.Since(begin).Seconds()
@@ -250,6 +263,15 @@ func (r *runner) fill(ctx context.Context) error {
 	if err == nil && n != r.Scenario.Keys {
 		err = fmt.Errorf("filling: %d keys were sent, the server has %d", r.Scenario.Keys, n)
 	}
+	return err
+}
+
+// tell sends a command, if there is one.
+func (r *runner) tell(command []string) error {
+	if len(command) == 0 {
+		return nil
+	}
+	_, err := r.server.Do(command...)
 	return err
 }
 
@@ -426,6 +448,7 @@ func (r *runner) reload(ctx context.Context) error {
 	r.server.Kill()
 	limited, cancel := context.WithTimeout(ctx, saveLimit)
 	defer cancel()
+	r.launch.Args = append(r.launch.Args, r.Contestant.Reload...)
 	again, err := host.Start(limited, r.launch)
 	if err != nil {
 		r.out.Load = &result.Load{Error: err.Error()}
