@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,7 +115,7 @@ func oracle(t *testing.T, name string) string {
 
 func TestAWholeRun(t *testing.T) {
 	b := newBench(t)
-	args := append(slices.Clone(tiny), "-scenarios", "A,B,G,H", "-contestants", "fork,thread,copy,pebble,pebble-sync,pebble-rdb", "-label", "first", "-no-apart")
+	args := append(slices.Clone(tiny), "-scenarios", "A,B,H", "-contestants", "fork,thread,copy,pebble,pebble-sync,pebble-rdb", "-label", "first", "-no-apart")
 	contestants := 6
 	if redis, err := exec.LookPath("redis-server"); err == nil || os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
 		args = append(args, "-start", "redis-server="+redis)
@@ -122,7 +123,7 @@ func TestAWholeRun(t *testing.T) {
 	}
 	table := b.ok(args...)
 	run := b.last()
-	if want := contestants * 8; len(run.Trials) != want || run.Partial != "" || len(run.Contestants) != contestants {
+	if want := contestants * 3; len(run.Trials) != want || run.Partial != "" || len(run.Contestants) != contestants {
 		t.Fatalf("%d trials of %d contestants, want %d; partial: %q", len(run.Trials), len(run.Contestants), want, run.Partial)
 	}
 	for _, trial := range run.Trials {
@@ -139,13 +140,23 @@ func TestAWholeRun(t *testing.T) {
 	if again := b.ok("report", run.ID[:10]); again != table {
 		t.Errorf("report prints another table:\n%s\nthan the run:\n%s", again, table)
 	}
-	if text := b.ok("compare", "last:fork", "last:thread"); !strings.Contains(text, "cannot tell") {
+	if text := b.ok("compare", run.ID+":fork", run.ID+":thread"); !strings.Contains(text, "cannot tell") {
 		t.Errorf("one round a side was compared:\n%s", text)
 	}
 	checkReport(t, filepath.Join(b.results, run.ID+".html"), run)
 
+	b.ok(append(slices.Clone(tiny), "-scenarios", "G", "-contestants", "fork,thread", "-no-apart")...)
+	sizes := map[int64]int{}
+	for _, trial := range b.last().Trials {
+		checkTrial(t, run, &trial)
+		sizes[trial.Keys]++
+	}
+	if want := map[int64]int{1000: 2, 2000: 2, 4000: 2, 8000: 2}; !maps.Equal(sizes, want) {
+		t.Errorf("trials by size: %v, want %v", sizes, want)
+	}
+
 	lines := filepath.Join(t.TempDir(), "run.jsonl")
-	b.ok("export", "-o", lines)
+	b.ok("export", "-o", lines, run.ID)
 	other := newBench(t)
 	if id := strings.TrimSpace(other.ok("import", lines)); id != run.ID || other.ok("report") != table {
 		t.Errorf("%s was imported as another run, %s", run.ID, id)
