@@ -19,6 +19,7 @@ const (
 	KindResizeDB                 // Keys, Expires: hints; do not reserve memory by them unchecked
 	KindKey                      // Type, Key, Value, ExpireAtMs, Idle, Freq
 	KindEOF                      // the checksum was right; nothing else
+	KindOther                    // nothing else: passed over for DecoderOptions.AllTypes
 )
 
 // Event is one step of a file. The caller owns it and passes it to each call of Next.
@@ -32,6 +33,11 @@ type Event struct {
 	Idle             uint64 // LRU: seconds since the last use
 	ExpireAtMs       int64  // Unix time in milliseconds, 0 for none, at least 1 otherwise
 	Keys, Expires    uint64
+	// Start is the offset of the event's first byte; that of a key's expiry, idle time or frequency, if it has one.
+	Start int64
+	// ValueLen is the length of Value in bytes, also where Value is passed over. For types other than
+	// string, which are only passed over, it is what the value takes in the file.
+	ValueLen int64
 	// Key and Value are borrowed: valid until the next call of Next, and not to be changed.
 	Key, Value []byte
 }
@@ -41,7 +47,22 @@ type DecoderOptions struct {
 	SkipChecksum bool  // do not compare the checksum, nor compute it
 	MaxString    int64 // longest key or value in bytes; 0 means 512 MiB
 	BufferSize   int   // bytes; 0 means 256 KiB; at least 4 KiB is taken
+	// Values says what becomes of the values of keys.
+	Values Values
+	// AllTypes passes over what is refused otherwise: values of all types that this package can tell
+	// the end of, function libraries and module data. It needs Values other than KeepValues.
+	AllTypes bool
 }
+
+// Values says what becomes of the values of keys.
+type Values uint8
+
+// What becomes of values. Strings passed over are neither copied nor held in memory.
+const (
+	KeepValues  Values = iota // Event has them
+	CheckValues               // passed over; what is compressed is checked as if it were expanded
+	PassValues                // passed over; their lengths are checked and nothing else
+)
 
 const (
 	defaultMaxString  = 512 << 20
@@ -74,6 +95,16 @@ type Decoder struct {
 	db        int
 
 	key, value field
+
+	values   Values
+	allTypes bool
+	place    place
+
+	chunks   Chunks // instead of r; see NewChunkDecoder
+	chunkCRC uint64 // of the chunk in buf, of which crc has nothing yet
+	chunkLen int64  // in bytes
+	tail     []byte // see fillFromChunks
+	stored   uint64 // the checksum in the file
 }
 
 // field is a string being read. While the event is being assembled buf may move, so that a string
@@ -97,11 +128,17 @@ func NewDecoder(r io.Reader, opts DecoderOptions) *Decoder {
 		buf:       make([]byte, max(opts.BufferSize, minReadBuffer)),
 		checksum:  !opts.SkipChecksum,
 		maxString: opts.MaxString,
+		values:    opts.Values,
+		allTypes:  opts.AllTypes && opts.Values != KeepValues,
 	}
 }
 
 // Version returns the RDB version in the header; 0 before the first Next.
 func (d *Decoder) Version() int { return d.version }
+
+// StoredChecksum returns the checksum in the file, after KindEOF or an ErrChecksum. ok is false if the
+// file has none, by its version or since it was off when it was written.
+func (d *Decoder) StoredChecksum() (sum uint64, ok bool) { return d.stored, d.stored != 0 }
 
 // Offset returns how many bytes of the input have been parsed: after KindEOF the size of the file.
 func (d *Decoder) Offset() int64 { return d.base + int64(d.pos) }
@@ -127,10 +164,12 @@ func (d *Decoder) next(ev *Event) error {
 			return err
 		}
 	}
-	*ev = Event{DB: d.db}
-	d.key.trim()
-	d.value.trim()
+	*ev = Event{DB: d.db, Start: d.Offset()}
+	d.place = place{start: ev.Start}
+	d.key.clear()
+	d.value.clear()
 	for {
+		d.place.doing = doingType
 		d.mark = d.pos // the opcodes in front of a key are in ev already
 		if d.pos == d.end {
 			if err := d.need(1); err != nil {
@@ -138,11 +177,16 @@ func (d *Decoder) next(ev *Event) error {
 			}
 		}
 		op := d.buf[d.pos]
-		if op == byte(TypeString) {
-			d.pos++
-			return d.stringKey(ev)
-		}
 		if op < OpSlotImport {
+			d.place.typ, d.place.hasType = Type(op), true
+			if op == byte(TypeString) {
+				d.pos++
+				return d.stringKey(ev)
+			}
+			if d.allTypes && Type(op).framed() {
+				d.pos++
+				return d.passKey(ev, Type(op))
+			}
 			return d.refuseType(Type(op))
 		}
 		done, err := d.opcode(op, ev)
@@ -156,7 +200,7 @@ func (d *Decoder) header() error {
 	if err := d.need(headerSize); err != nil {
 		return err
 	}
-	p := d.buf[:headerSize]
+	p := d.buf[d.pos : d.pos+headerSize]
 	version, ok := ReadHeader(p)
 	if !ok && version == 0 {
 		return d.fail(0, fmt.Sprintf("not an RDB file: it starts with %q", p))
@@ -164,7 +208,8 @@ func (d *Decoder) header() error {
 	if !ok || !SupportedVersion(version) {
 		return d.fail(0, fmt.Sprintf("cannot read RDB version %d", version))
 	}
-	d.pos, d.version = headerSize, version
+	d.pos += headerSize
+	d.version = version
 	d.checksum = d.checksum && version >= checksumVersion
 	return nil
 }
@@ -179,9 +224,18 @@ func (d *Decoder) opcode(op byte, ev *Event) (done bool, err error) {
 		return true, d.footer()
 	case OpAux:
 		ev.Kind = KindAux
+		d.place.doing = doingAux
 		return true, d.pair(ev, "metadata")
 	case OpModuleAux, OpFunction2, OpFunctionPreGA, OpSlotImport:
+		if d.allTypes && (op == OpModuleAux || op == OpFunction2) {
+			ev.Kind = KindOther
+			return true, d.passOpcode(op)
+		}
 		return false, d.refuseOpcode(op, start)
+	}
+	d.place.doing = doingLen
+	if op == OpExpireTime || op == OpExpireTimeMs {
+		d.place.doing = doingExpire
 	}
 	size, err := d.operands(op, ev)
 	for errors.Is(err, ErrShort) && d.more() {
@@ -287,9 +341,11 @@ func (d *Decoder) refuseType(t Type) error {
 		return d.fail(start, fmt.Sprintf("unknown value type or opcode %d", byte(t)))
 	}
 	d.pos++
+	d.place.doing = doingKey
 	if err := d.str(&d.key); err != nil {
 		return d.wrap(err, "key with a value of type "+strconv.Quote(t.NameIn(d.version)))
 	}
+	d.place.doing, d.place.hasKey = doingValue, true
 	key := append([]byte{}, d.bytes(&d.key)...)
 	return &UnsupportedError{What: t.NameIn(d.version), Code: byte(t), IsType: true, Key: key, Offset: start}
 }
@@ -297,6 +353,10 @@ func (d *Decoder) refuseType(t Type) error {
 // stringKey reads the key and the value of a key of type string.
 func (d *Decoder) stringKey(ev *Event) error {
 	ev.Kind, ev.Type = KindKey, TypeString
+	if d.values != KeepValues {
+		return d.passKey(ev, TypeString)
+	}
+	d.place.doing = doingKey
 	return d.pair(ev, "key")
 }
 
@@ -308,6 +368,9 @@ func (d *Decoder) pair(ev *Event, what string) error {
 	if !d.key.inBuf {
 		d.mark = d.pos // its bytes, which may fill the buffer, need not stay there
 	}
+	if what == "key" {
+		d.place.doing, d.place.hasKey = doingValue, true
+	}
 	if err := d.str(&d.value); err != nil {
 		if what == "key" {
 			what = `value of type "string" of key`
@@ -315,6 +378,7 @@ func (d *Decoder) pair(ev *Event, what string) error {
 		return d.wrap(err, what+" "+quoteKey(d.bytes(&d.key)))
 	}
 	ev.Key, ev.Value = d.bytes(&d.key), d.bytes(&d.value)
+	ev.ValueLen = int64(len(ev.Value))
 	return nil
 }
 
@@ -323,15 +387,16 @@ func (d *Decoder) footer() error {
 	if d.version < checksumVersion {
 		return nil
 	}
+	d.place.doing = doingChecksum
 	d.sum()
-	start := d.Offset()
+	start, sum := d.Offset(), d.crc
 	if err := d.need(8); err != nil {
 		return d.wrap(err, "checksum")
 	}
-	stored := binary.LittleEndian.Uint64(d.buf[d.pos:])
+	d.stored = binary.LittleEndian.Uint64(d.buf[d.pos:])
 	d.pos += 8
-	if d.checksum && stored != 0 && stored != d.crc {
-		return d.fail(start, fmt.Sprintf("wrong checksum: %016x in the file, %016x computed", stored, d.crc))
+	if d.checksum && d.stored != 0 && d.stored != sum {
+		return checksumError(start, d.stored, sum)
 	}
 	return nil
 }

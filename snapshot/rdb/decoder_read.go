@@ -59,6 +59,9 @@ func (d *Decoder) ended() error {
 // fill reads until n bytes stand at pos and reports whether they do; it moves what must stay in the
 // buffer to its front if it has to.
 func (d *Decoder) fill(n int) bool {
+	if d.chunks != nil {
+		return d.fillFromChunks(n)
+	}
 	if len(d.buf)-d.pos < n {
 		d.compact()
 	}
@@ -105,7 +108,12 @@ func (d *Decoder) sum() {
 
 // inBufMax is the longest string that stays in the buffer. A key and a value, with their heads, fit
 // behind mark in any case.
-func (d *Decoder) inBufMax() int { return len(d.buf) / 4 }
+func (d *Decoder) inBufMax() int {
+	if d.chunks != nil {
+		return ChunkRoom / 4
+	}
+	return len(d.buf) / 4
+}
 
 // bytes returns a string that was read; valid until more is read into the buffer.
 func (d *Decoder) bytes(f *field) []byte {
@@ -116,8 +124,9 @@ func (d *Decoder) bytes(f *field) []byte {
 	return f.side[:len(f.side):len(f.side)]
 }
 
-// trim lets go of memory that only a very long string needs.
-func (f *field) trim() {
+// clear empties f and lets go of memory that only a very long string needs.
+func (f *field) clear() {
+	f.inBuf = false
 	if cap(f.side) > keepBuffer {
 		f.side = nil
 	}
@@ -139,9 +148,8 @@ func (d *Decoder) str(f *field) error {
 		f.side = strconv.AppendInt(f.side[:0], int64(h.n), 10)
 		return nil
 	}
-	if h.length > uint64(d.maxString) {
-		return d.fail(start, "string of "+strconv.FormatUint(h.length, 10)+" bytes, the limit is "+
-			strconv.FormatInt(d.maxString, 10))
+	if err := d.plausible(&h, start); err != nil {
+		return err
 	}
 	if h.encoding == encLZF {
 		return d.lzf(f, h, start)
@@ -159,12 +167,22 @@ func (d *Decoder) str(f *field) error {
 	return err
 }
 
-// lzf reads the compressed bytes of a string and expands them into f.side.
-func (d *Decoder) lzf(f *field, h stringHead, start int64) (err error) {
-	if !plausibleLZF(h.stored, h.length) || h.stored > uint64(d.maxString) {
+// plausible returns an error for a string that is too long, or cannot be as long as it says. start is
+// the offset of its head.
+func (d *Decoder) plausible(h *stringHead, start int64) error {
+	if h.length > uint64(d.maxString) {
+		return d.fail(start, "string of "+strconv.FormatUint(h.length, 10)+" bytes, the limit is "+
+			strconv.FormatInt(d.maxString, 10))
+	}
+	if h.encoding == encLZF && (!plausibleLZF(h.stored, h.length) || h.stored > uint64(d.maxString)) {
 		return d.fail(start, "LZF string: "+strconv.FormatUint(h.stored, 10)+" bytes cannot hold "+
 			strconv.FormatUint(h.length, 10))
 	}
+	return nil
+}
+
+// lzf reads the compressed bytes of a string and expands them into f.side.
+func (d *Decoder) lzf(f *field, h stringHead, start int64) (err error) {
 	n := int(h.stored)
 	var packed []byte
 	if n <= d.inBufMax() {
@@ -200,6 +218,9 @@ func (d *Decoder) long(side []byte, n int) ([]byte, error) {
 	d.pos += have
 	if have == n {
 		return side, nil
+	}
+	if d.chunks != nil {
+		return d.longFromChunks(side, n)
 	}
 	// The buffer is used up: pos is end. The bytes that come now never enter it, so base counts them.
 	d.sum()

@@ -9,6 +9,10 @@ import (
 // ErrFormat is wrapped by every error about damaged or alien bytes in a file.
 var ErrFormat = errors.New("invalid RDB")
 
+// ErrChecksum is the ErrFormat of a file that can be read to its end and whose checksum is not that of
+// its bytes.
+var ErrChecksum = fmt.Errorf("%w: wrong checksum", ErrFormat)
+
 // maxQuoted is how many bytes of a key an error shows.
 const maxQuoted = 64
 
@@ -27,6 +31,12 @@ func (e *FormatError) Unwrap() error { return e.Err }
 func formatError(kind error, offset int64, what string) error {
 	return &FormatError{Offset: offset, Err: kind,
 		Msg: kind.Error() + ": " + what + " at offset " + strconv.FormatInt(offset, 10)}
+}
+
+// checksumError returns the error for a checksum, at offset, that is not the one computed.
+func checksumError(offset int64, stored, computed uint64) error {
+	return &FormatError{Offset: offset, Err: ErrChecksum,
+		Msg: fmt.Sprintf("%v: %016x in the file, %016x computed at offset %d", ErrChecksum, stored, computed, offset)}
 }
 
 // UnsupportedError names what is valid and cannot be represented: a value type with its key, or
