@@ -85,7 +85,7 @@ func (b *bench) run(args ...string) (stdout, stderr string, err error) {
 }
 
 // tiny is a run of a few seconds.
-var tiny = []string{"run", "-scale", "0.002", "-rounds", "1", "-before", "200ms", "-after", "100ms"}
+var tiny = []string{"run", "-scale", "0.002", "-rounds", "1", "-before", "200ms", "-after", "250ms"}
 
 func (b *bench) last() *result.Run {
 	b.Helper()

@@ -34,6 +34,8 @@ const (
 	quickScale     = 0.1
 	quickScenarios = "A,G"
 	fullScenarios  = "A,B,E,F,G,H"
+
+	sampleEvery = 100 * time.Millisecond // of a server's memory, or less often; see host.NewSampler
 )
 
 // runOptions are what the command line of run says.
@@ -329,7 +331,7 @@ func (m *measuring) measure(ctx context.Context) error {
 					prefix := fmt.Sprintf("[%d/%d] %s %d keys, %s, round %d: ", done+1, total, s.Name, sized.Keys, c.Name, round)
 					t := trial.Run(ctx, trial.Options{
 						Scenario: sized, Contestant: c, Round: round, Seed: m.seed,
-						Warm: min(time.Second, m.before/4), Before: m.before, After: m.after, SampleEvery: m.sampleEvery(sized),
+						Warm: min(time.Second, m.before/4), Before: m.before, After: m.after, SampleEvery: sampleEvery,
 						Root: m.root, CeilingOps: ceilings[sized.Shape()],
 						Progress: func(step string, share float64) { m.bar.step(prefix+step, share) },
 					})
@@ -349,13 +351,6 @@ func (m *measuring) measure(ctx context.Context) error {
 		})
 	}
 	return err
-}
-
-// sampleEvery is the time between two samples of a server's memory: a sample of
-// small pages costs some milliseconds a GB.
-func (m *measuring) sampleEvery(s scenario.Scenario) time.Duration {
-	const perGB, least = 250 * time.Millisecond, 100 * time.Millisecond
-	return max(least, time.Duration(float64(s.DataBytes())/1e9*float64(perGB)))
 }
 
 // keep adds a trial to the run and to the results, so that a crash loses no other.

@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	readTries = 3               // of a sample during which a child came or went
-	infoLimit = 2 * time.Second // for the deferred bytes; a stopped server must not stop the sampler
+	readTries = 3 // of a sample during which a child came or went
+	// idlePerWalk bounds the sampler's share of a core at a twentieth: it must not
+	// weigh more on a server whose pages take long to walk.
+	idlePerWalk = 19
+	infoLimit   = 2 * time.Second // for the deferred bytes; a stopped server must not stop the sampler
 )
 
 // Sampler reads the memory, faults and CPU time of a server and its descendants
@@ -52,7 +55,8 @@ type Sampler struct {
 	err     error
 }
 
-// NewSampler takes a first sample and then one every so often until Stop, each
+// NewSampler takes a first sample and then one every so often until Stop, or less
+// often where that would take more than a twentieth of a core, each
 // with the time that now tells at its beginning. Of a remote server it takes none.
 // What a sample costs, and so what interval is reasonable, depends on the size
 // and the pages of the server: see readPages.
@@ -73,7 +77,7 @@ func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampl
 
 func (m *Sampler) run() {
 	defer close(m.ended)
-	t := time.NewTicker(m.every)
+	t := time.NewTimer(m.every)
 	defer t.Stop()
 	for {
 		select {
@@ -82,11 +86,13 @@ func (m *Sampler) run() {
 		case <-m.wake:
 		case <-t.C:
 		}
+		begin := time.Now()
 		m.mu.Lock()
 		if !m.paused {
 			m.sample()
 		}
 		m.mu.Unlock()
+		t.Reset(max(m.every, idlePerWalk*time.Since(begin)))
 	}
 }
 
