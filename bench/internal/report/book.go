@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"kvd/bench/internal/result"
 	"kvd/bench/internal/scenario"
@@ -370,9 +371,10 @@ func failure(t *result.Trial) string {
 	return ""
 }
 
-// clip shortens a text to n runes; errors may carry the tail of a log.
+// clip puts a text on one line of at most n runes, without control characters:
+// errors may carry the tail of a log, and go to terminals.
 func clip(s string, n int) string {
-	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"
 	}

@@ -82,7 +82,11 @@ func titleLines(sec laneSection, s *sketch) []string {
 	if sec.title == "" {
 		return nil
 	}
-	return breakText(sec.title, headStyle, s.width-2*margin)
+	lines := breakText(sec.title, headStyle, s.width-2*margin)
+	for i := range lines {
+		lines[i] = fitText(lines[i], headStyle, s.width-2*margin)
+	}
+	return lines
 }
 
 // laneTitle returns the height of a section's title.
