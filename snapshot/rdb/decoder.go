@@ -19,7 +19,7 @@ const (
 	KindResizeDB                 // Keys, Expires: hints; do not reserve memory by them unchecked
 	KindKey                      // Type, Key, Value, ExpireAtMs, Idle, Freq
 	KindEOF                      // the checksum was right; nothing else
-	KindOther                    // nothing else: passed over for DecoderOptions.AllTypes
+	KindOther                    // Type, which is the opcode: passed over for DecoderOptions.AllTypes
 )
 
 // Event is one step of a file. The caller owns it and passes it to each call of Next.
@@ -133,6 +133,12 @@ func NewDecoder(r io.Reader, opts DecoderOptions) *Decoder {
 	}
 }
 
+// Resume makes a new decoder, whose input is what stands at offset of a file of the given version, go on
+// there with database db selected. It does not compare the checksum.
+func (d *Decoder) Resume(version, db int, offset int64) {
+	d.version, d.db, d.base, d.checksum = version, db, offset, false
+}
+
 // Version returns the RDB version in the header; 0 before the first Next.
 func (d *Decoder) Version() int { return d.version }
 
@@ -228,7 +234,7 @@ func (d *Decoder) opcode(op byte, ev *Event) (done bool, err error) {
 		return true, d.pair(ev, "metadata")
 	case OpModuleAux, OpFunction2, OpFunctionPreGA, OpSlotImport:
 		if d.allTypes && (op == OpModuleAux || op == OpFunction2) {
-			ev.Kind = KindOther
+			ev.Kind, ev.Type = KindOther, Type(op)
 			return true, d.passOpcode(op)
 		}
 		return false, d.refuseOpcode(op, start)

@@ -1,23 +1,29 @@
 package rdb
 
-// What a Decoder was doing, in the words of redis-check-rdb.
+// doing is what a Decoder is doing.
+type doing uint8
+
 const (
-	doingStart    = "start"
-	doingType     = "read-type"
-	doingExpire   = "read-expire"
-	doingKey      = "read-key"
-	doingValue    = "read-object-value"
-	doingChecksum = "check-sum"
-	doingLen      = "read-len"
-	doingAux      = "read-aux"
-	doingModule   = "read-module-aux"
-	doingFunction = "read-function"
+	doingStart doing = iota
+	doingType
+	doingExpire
+	doingKey
+	doingValue
+	doingChecksum
+	doingLen
+	doingAux
+	doingModule
+	doingFunction
 )
+
+// doingNames are redis-check-rdb's words.
+var doingNames = [...]string{"start", "read-type", "read-expire", "read-key", "read-object-value", "check-sum",
+	"read-len", "read-aux", "read-module-aux", "read-function"}
 
 // place is where a Decoder is; the key is in its field.
 type place struct {
 	start   int64
-	doing   string
+	doing   doing
 	typ     Type
 	hasType bool
 	hasKey  bool
@@ -36,11 +42,8 @@ type Place struct {
 
 // Place returns what was being read when Next returned an error; call it then only.
 func (d *Decoder) Place() Place {
-	p := Place{Start: d.place.start, Doing: d.place.doing, DB: d.db, Type: d.place.typ, HasType: d.place.hasType,
+	p := Place{Start: d.place.start, Doing: doingNames[d.place.doing], DB: d.db, Type: d.place.typ, HasType: d.place.hasType,
 		HasKey: d.place.hasKey}
-	if p.Doing == "" {
-		p.Doing = doingStart
-	}
 	if p.HasKey {
 		p.Key = append([]byte{}, d.bytes(&d.key)...)
 	}
