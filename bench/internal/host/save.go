@@ -191,6 +191,10 @@ func (v *Saving) figures(save *result.Save, info map[string]string, replaced str
 	if n, ok := number(info, "latest_fork_usec"); ok && forked {
 		save.CloneUsec = &n
 	}
+	if save.HeldUsec == nil && save.CloneUsec != nil {
+		held := *save.CloneUsec // the thread that serves the writers is the one that forks
+		save.HeldUsec = &held
+	}
 	extra, ok := number(info, "rdb_last_extra_memory_peak")
 	if !ok && forked {
 		extra, ok = number(info, "rdb_last_cow_size")

@@ -39,11 +39,11 @@ func TestSave(t *testing.T) {
 		name      string
 		bin       func(*testing.T) string
 		command   []string
-		held      bool // told by INFO
+		held      bool
 		clone     bool
 		tellsMore bool
 	}{
-		{"redis", redisBin, []string{"BGSAVE"}, false, true, true},
+		{"redis", redisBin, []string{"BGSAVE"}, true, true, true},
 		{"kvd fork", kvdBin, []string{"BGSAVE", "FORK"}, true, true, true},
 		{"kvd thread", kvdBin, []string{"BGSAVE", "THREAD"}, true, false, true},
 		{"kvd copy", kvdBin, []string{"BGSAVE", "COPY"}, true, false, true},

@@ -168,7 +168,7 @@ type Save struct {
 	Error   string  `json:"error,omitempty"`
 
 	Bytes         int64    `json:"bytes"`                    // of what was written
-	HeldUsec      *float64 `json:"held_usec,omitempty"`      // writers held, as INFO tells
+	HeldUsec      *float64 `json:"held_usec,omitempty"`      // writers held, as INFO tells; of Redis and Valkey, whose thread forks, the clone
 	CloneUsec     *float64 `json:"clone_usec,omitempty"`     // of the fork, as INFO tells
 	ReportedExtra *int64   `json:"reported_extra,omitempty"` // extra memory, as INFO tells (copy-on-write for Redis)
 
