@@ -355,6 +355,22 @@ func (c *chapter) notes() []string {
 			out = append(out, fmt.Sprintf("%s %s: skipped: %s", markSkipped, who, clip(strings.Join(s.skipped, "; "), 600)))
 		}
 	}
+	if late := c.lateness(); late > 0 {
+		out = append(out, fmt.Sprintf("The load generator itself sent paced requests up to %s late (99th percentile, largest of all rounds); latencies below that say nothing of the servers.", scaled(late, secUnits)))
+	}
+	return out
+}
+
+// lateness returns the largest lag of the generator in the scenario, seconds.
+func (c *chapter) lateness() float64 {
+	out := 0.0
+	for _, g := range c.groups {
+		for _, t := range g.trials {
+			if t.LagP99Usec != nil && finite(*t.LagP99Usec) {
+				out = max(out, *t.LagP99Usec/usecPerSec)
+			}
+		}
+	}
 	return out
 }
 

@@ -244,6 +244,7 @@ func (d *drawer) growth(c *chapter) {
 	} {
 		cc := &curveChart{xTitle: "data (keys and values)", xLabel: bytesLabel, yLabel: m.label, yTitle: m.axis}
 		var alt []string
+		below := "" // said only where it is so
 		for _, name := range c.contestants() {
 			cv := curve{name: name, role: d.role(name), shape: d.rank(name)}
 			var words []string
@@ -256,6 +257,9 @@ func (d *drawer) growth(c *chapter) {
 				kn := curveKnot{x: x, median: k.median / m.per}
 				for _, v := range k.values {
 					kn.values = append(kn.values, v/m.per)
+					if v <= 0 {
+						below = " On a log scale, 0 or less lies on the lower edge."
+					}
 				}
 				cv.knots = append(cv.knots, kn)
 				words = append(words, m.label(kn.median)+" at "+k.size())
@@ -270,7 +274,7 @@ func (d *drawer) growth(c *chapter) {
 		}
 		d.add(Chart{
 			Name: chartName(m.name, c.id), section: c.id, Title: m.title + ", scenario " + c.id,
-			Caption: m.caption + " Large marks are " + strings.Replace(roundsText(c.groups), "one round", "of one round", 1) + ", small dots the rounds. A hollow mark on the lower edge of a log scale stands for 0 or less.",
+			Caption: m.caption + " Large marks are " + strings.Replace(roundsText(c.groups), "one round", "of one round", 1) + ", small dots the rounds." + below,
 			Alt:     strings.Join(alt, "; ") + ".",
 			lead:    true,
 			draw:    cc.draw,

@@ -41,7 +41,7 @@ type page struct {
 	Machine                     []pair
 	Command                     string
 	Contestants                 []pageContestant
-	Ceilings                    []result.Ceiling
+	Ceilings                    []pair
 	Raw                         template.URL
 	RawName                     string
 	RawSize                     string
@@ -117,12 +117,15 @@ func newPage(b *book, charts []Chart) (*page, error) {
 	p := &page{
 		Title: "Benchmark of background saves", Label: run.Label, Version: run.Version, Partial: run.Partial,
 		Style:   template.CSS(":root{" + cssColors(Light) + "}\n@media (prefers-color-scheme:dark){:root{" + cssColors(Dark) + "}}\n" + cssRoles() + styleText),
-		Machine: machineFacts(run), Command: shellCommand(run.Command), Ceilings: run.Ceilings,
+		Machine: machineFacts(run), Command: shellCommand(run.Command),
 		When: when(run),
 	}
 	hue := assignHues(b.names)
 	for _, name := range b.names {
 		p.Contestants = append(p.Contestants, pageContestant{b.contestant(name), hueRole(hue[name])})
+	}
+	for _, c := range run.Ceilings {
+		p.Ceilings = append(p.Ceilings, pair{c.Shape, figure(c.OpsPerSecond)})
 	}
 	drawn := map[string][]pageChart{}
 	for i := range charts {

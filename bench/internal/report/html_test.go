@@ -79,7 +79,7 @@ func TestPageOfAFullRun(t *testing.T) {
 	for _, want := range []string{
 		"go run ./bench run --scenarios A,B,E,G,H --rounds 3 --start redis-server=/usr/bin/redis-server", // the command
 		"Linux 6.18.5", "madvise", "17.2 GB", // the machine
-		"write-ahead log on, NoSync, cache 256 MB", "redis 7.0.15", "241234 requests/s", // contestants and ceiling
+		"write-ahead log on, NoSync, cache 256 MB", "redis 7.0.15", "241,234 requests/s", // contestants and ceiling
 		"Creating a process is much dearer", "14.2 ms", "1257 times less", // apart
 		"prefers-color-scheme:dark", "How to read it", `name="viewport"`,
 	} {

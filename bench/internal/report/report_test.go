@@ -119,6 +119,17 @@ func TestAbsentIsADash(t *testing.T) {
 	}
 }
 
+// TestLatenessIsSaid checks that the generator's own lag stands below paced
+// scenarios, and only there.
+func TestLatenessIsSaid(t *testing.T) {
+	b := newBook(sharedRun())
+	for id, want := range map[string]bool{"A": true, "B": false} {
+		if got := strings.Contains(strings.Join(b.chapter(id).notes(), " "), "up to 31 µs late"); got != want {
+			t.Errorf("scenario %s: %v", id, got)
+		}
+	}
+}
+
 func TestTextFitsATerminal(t *testing.T) {
 	runs := oddRuns()
 	runs["full"] = sharedRun()

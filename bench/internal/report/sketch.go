@@ -191,7 +191,7 @@ func (s *sketch) box(role string, x0, y0, x1, y1 float64) {
 	})
 }
 
-// mark is a glyph: one of four shapes, filled or hollow.
+// mark is a glyph: one of five shapes, filled or hollow.
 type mark struct {
 	shape  int
 	hollow bool
@@ -215,7 +215,7 @@ func (m mark) DrawGlyph(c *draw.Canvas, _ draw.GlyphStyle, pt vg.Point) {
 			}
 		}
 	}
-	switch m.shape % 4 {
+	switch m.shape % 5 {
 	case 0:
 		p.Move(vg.Point{X: pt.X + r, Y: pt.Y})
 		p.Arc(pt, r, 0, 2*math.Pi)
@@ -225,6 +225,8 @@ func (m mark) DrawGlyph(c *draw.Canvas, _ draw.GlyphStyle, pt vg.Point) {
 		corners(3, math.Pi/2, 1.35)
 	case 3:
 		corners(4, 0, 1.35)
+	case 4:
+		corners(3, -math.Pi/2, 1.35)
 	}
 	p.Close()
 	if m.hollow {

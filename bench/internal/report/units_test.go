@@ -152,3 +152,22 @@ func TestContrast(t *testing.T) {
 		}
 	}
 }
+
+// TestCurveIsInterrupted checks that a line stops where nothing was measured and
+// goes on behind it, on both kinds of axes.
+func TestCurveIsInterrupted(t *testing.T) {
+	for _, log := range []bool{false, true} {
+		s := newSketch(Wide)
+		s.begin(100)
+		y := axis{min: 1, max: 10, log: log}
+		f := s.frame(0, 0, 100, 100, axis{max: 10}, y)
+		gap := math.NaN()
+		if log {
+			gap = 0
+		}
+		f.curve(plotter.XYs{{X: 0, Y: 2}, {X: 1, Y: 3}, {X: 2, Y: gap}, {X: 3, Y: 4}, {X: 4, Y: 5}, {X: 5, Y: math.Inf(1)}, {X: 6, Y: 6}}, stroke{role: "s0", width: 1})
+		if n := len(s.svg.shapes); n != 3 {
+			t.Errorf("log %v: %d pieces, not 3", log, n)
+		}
+	}
+}
