@@ -20,6 +20,7 @@ type chunkReader struct {
 	workers []chunkWorker
 	next    int64 // number of the chunk to come
 	last    []byte
+	failed  error
 	stop    chan struct{}
 	wg      sync.WaitGroup
 }
@@ -89,13 +90,16 @@ func (r *chunkReader) read(buf []byte, at int64) ([]byte, error) {
 
 // NextChunk implements rdb.Chunks.
 func (r *chunkReader) NextChunk() (rdb.Chunk, error) {
+	if r.failed != nil {
+		return rdb.Chunk{}, r.failed
+	}
 	if r.next*chunkBytes >= r.size || r.next > 0 && len(r.last) < rdb.ChunkRoom+chunkBytes {
 		return rdb.Chunk{}, io.EOF
 	}
 	n := int64(len(r.workers))
 	c := <-r.workers[r.next%n].ready
 	if c.err != nil {
-		r.size = r.next * chunkBytes // whoever asks again
+		r.failed = c.err
 		return rdb.Chunk{}, c.err
 	}
 	if r.next > 0 {
