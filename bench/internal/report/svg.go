@@ -230,6 +230,9 @@ func (w *pathWriter) arc(x, y, r, start, angle float64) {
 // are about as wide as measured.
 const fontStack = `"Helvetica Neue",Helvetica,Arial,"Liberation Sans","Noto Sans",sans-serif`
 
+// filePad is the space around the drawing in a file of its own.
+const filePad = 14
+
 type svgOptions struct {
 	title, desc string
 	id          string                   // makes ids unique; empty in a file
@@ -239,25 +242,28 @@ type svgOptions struct {
 // emit writes the drawing.
 func (c *svgCanvas) emit(w io.Writer, o svgOptions) {
 	b := &strings.Builder{}
-	head := 0.0
+	left, top, width, height := 0.0, 0.0, c.width, c.height
 	var titleLines []string
 	if o.resolve != nil {
+		// A page has a heading and its own margins.
 		titleLines = breakText(o.title, titleStyle, c.width-2*margin)
-		head = 14 + titleLead*float64(len(titleLines))
+		left, top = -filePad, -filePad-titleLead*float64(len(titleLines))-4
+		width, height = c.width+2*filePad, c.height+filePad-top
 	}
+	px := func(v float64) string { return tenths(tenth(v)) }
 	b.WriteString("<svg")
 	if o.resolve != nil {
 		// A page knows the namespace and the size without being told.
-		fmt.Fprintf(b, ` xmlns="http://www.w3.org/2000/svg" width="%s" height="%s"`, tenths(tenth(c.width)), tenths(tenth(c.height+head)))
+		fmt.Fprintf(b, ` xmlns="http://www.w3.org/2000/svg" width="%s" height="%s"`, px(width), px(height))
 	}
-	fmt.Fprintf(b, ` viewBox="0 %s %s %s" role="img" aria-labelledby="%st %sd" font-family="%s"`,
-		tenths(tenth(-head)), tenths(tenth(c.width)), tenths(tenth(c.height+head)), o.id, o.id, attr(fontStack))
+	fmt.Fprintf(b, ` viewBox="%s %s %s %s" role="img" aria-labelledby="%st %sd" font-family="%s"`,
+		px(left), px(top), px(width), px(height), o.id, o.id, attr(fontStack))
 	fmt.Fprintf(b, ">\n<title id=\"%st\">%s</title>\n<desc id=\"%sd\">%s</desc>\n", o.id, attr(o.title), o.id, attr(o.desc))
 	if o.resolve != nil {
-		fmt.Fprintf(b, `<rect y="%s" width="%s" height="%s" fill="%s"/>`+"\n", tenths(tenth(-head)), tenths(tenth(c.width)), tenths(tenth(c.height+head)), o.resolve("paper"))
+		fmt.Fprintf(b, `<rect x="%s" y="%s" width="%s" height="%s" fill="%s"/>`+"\n", px(left), px(top), px(width), px(height), o.resolve("paper"))
 		for i, line := range titleLines {
 			fmt.Fprintf(b, `<text x="%d" y="%s" font-size="%g" font-weight="bold" fill="%s">%s</text>`+"\n",
-				margin, tenths(tenth(-head+22+titleLead*float64(i))), titleStyle.size, o.resolve("ink"), attr(line))
+				margin, px(top+filePad+14+titleLead*float64(i)), titleStyle.size, o.resolve("ink"), attr(line))
 		}
 	}
 	for _, s := range c.shapes {
