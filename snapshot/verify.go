@@ -37,9 +37,10 @@ type VerifyOptions struct {
 	// Expect is what must be in the file, unless it is nil.
 	Expect *Expectation
 	Now    time.Time // by which keys count as expired; zero means the time of the call
-	// Event, if set, is called with each step of the file but keys, by the caller's
-	// goroutine. end is the offset behind it.
-	Event func(end int64, ev *rdb.Event)
+	// Aux and SelectDB, if set, are called with each field of metadata and each
+	// change of database, by the caller's goroutine. end is the offset behind it.
+	Aux      func(end int64, name, value string)
+	SelectDB func(end int64, db int)
 	// Progress, if set, is called every few megabytes with the bytes read so far
 	// and the size of the file, by the caller's goroutine.
 	Progress func(read, total int64)
@@ -328,6 +329,9 @@ const maxAux = 100
 func (v *verifier) other(ev *rdb.Event) error {
 	switch ev.Kind {
 	case rdb.KindAux:
+		if v.o.Aux != nil {
+			v.o.Aux(v.dec.Offset(), string(ev.Key), string(ev.Value))
+		}
 		if len(v.rep.Aux) < maxAux {
 			v.rep.Aux = append(v.rep.Aux, AuxField{string(ev.Key), string(ev.Value)})
 		}
@@ -341,8 +345,8 @@ func (v *verifier) other(ev *rdb.Event) error {
 			return &DatabaseError{DB: ev.DB, Databases: v.o.Databases}
 		}
 	}
-	if v.o.Event != nil {
-		v.o.Event(v.dec.Offset(), ev)
+	if ev.Kind == rdb.KindSelectDB && v.o.SelectDB != nil {
+		v.o.SelectDB(v.dec.Offset(), ev.DB)
 	}
 	return nil
 }

@@ -36,6 +36,9 @@ func main() {
 		fmt.Print(text)
 		return
 	}
+	if tool, ok := rdbOption(os.Args[1:]); ok {
+		os.Exit(tool(os.Stdout, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:]))
 }
 

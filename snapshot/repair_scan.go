@@ -1,0 +1,145 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"kvd/snapshot/rdb"
+)
+
+// piece is a part of a file that is kept as it is: keys of one database, or, with
+// db noDB, metadata and the like.
+type piece struct {
+	from, to int64
+	db       int
+}
+
+const noDB = -1
+
+// scan reads a file, damaged or not, and notes what can be kept.
+type scan struct {
+	src        io.ReaderAt
+	size       int64
+	now        int64 // Unix milliseconds
+	dec        *rdb.Decoder
+	version    int
+	unique     *keySet
+	pieces     []piece
+	counts     map[int]*DatabaseCounts
+	hints      map[int]uint64 // keys, by RESIZEDB
+	selected   map[int]bool
+	db         int
+	lost       []LostRange
+	duplicates int64
+	others     int64
+	trailing   int64
+}
+
+func newScan(src io.ReaderAt, size int64, now time.Time) *scan {
+	return &scan{src: src, size: size, now: now.UnixMilli(), unique: newKeySet(src), counts: map[int]*DatabaseCounts{},
+		hints: map[int]uint64{}, selected: map[int]bool{}}
+}
+
+// isDamage tells an error about the bytes of the file from others.
+func (s *scan) isDamage(err error) bool {
+	var ue *rdb.UnsupportedError
+	return errors.Is(err, rdb.ErrFormat) || errors.As(err, &ue)
+}
+
+// scanOptions: every type, and everything checked.
+var scanOptions = rdb.DecoderOptions{Values: rdb.CheckValues, AllTypes: true}
+
+// whole reads the file from its start until its end, or the first damage.
+func (s *scan) whole(ctx context.Context) error {
+	chunks := newChunkReader(s.src, s.size, 1, true)
+	defer chunks.close()
+	s.dec = rdb.NewChunkDecoder(chunks, scanOptions)
+	err := s.read(ctx)
+	s.version = s.dec.Version()
+	return err
+}
+
+// read notes what the decoder finds until the end of the file or an error.
+func (s *scan) read(ctx context.Context) error {
+	var ev rdb.Event
+	for n := 0; ; n++ {
+		if n%keysPerLook == 0 {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+		}
+		if err := s.dec.Next(&ev); err != nil {
+			return err
+		}
+		switch ev.Kind {
+		case rdb.KindEOF:
+			s.trailing = s.size - s.dec.Offset()
+			return nil
+		case rdb.KindSelectDB:
+			s.db = ev.DB
+			s.selected[ev.DB] = true
+		case rdb.KindResizeDB:
+			s.hints[ev.DB] += ev.Keys
+		case rdb.KindKey:
+			if err := s.key(&ev); err != nil {
+				return err
+			}
+		default:
+			if ev.Kind == rdb.KindOther {
+				s.others++
+			}
+			s.keep(ev.Start, noDB)
+		}
+	}
+}
+
+// keep adds the record that began at from and ends where the decoder is.
+func (s *scan) keep(from int64, db int) {
+	to := s.dec.Offset()
+	if n := len(s.pieces); n > 0 && s.pieces[n-1].to == from && s.pieces[n-1].db == db {
+		s.pieces[n-1].to = to
+		return
+	}
+	s.pieces = append(s.pieces, piece{from, to, db})
+}
+
+// key keeps a key, unless the file had it before.
+func (s *scan) key(ev *rdb.Event) error {
+	if ev.ExpireAtMs == 0 || ev.ExpireAtMs > s.now {
+		twice, err := s.unique.add(ev, s.dec.Version())
+		if err != nil {
+			return err
+		}
+		if twice {
+			s.duplicates++
+			return nil
+		}
+	}
+	c := s.counts[ev.DB]
+	if c == nil {
+		c = &DatabaseCounts{DB: ev.DB}
+		s.counts[ev.DB] = c
+	}
+	c.add(ev, s.now)
+	s.keep(ev.Start, ev.DB)
+	return nil
+}
+
+// goOn is called after damage.
+func (s *scan) goOn(_ context.Context, at *rdb.Place) error {
+	s.lost = append(s.lost, LostRange{From: at.Start, To: s.size})
+	return nil
+}
+
+// databases returns the counts in ascending order.
+func (s *scan) databases() []DatabaseCounts {
+	var list []DatabaseCounts
+	for _, c := range s.counts {
+		list = append(list, *c)
+	}
+	slices.SortFunc(list, func(a, b DatabaseCounts) int { return a.DB - b.DB })
+	return list
+}
