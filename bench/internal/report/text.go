@@ -31,9 +31,9 @@ func Text(w io.Writer, run *result.Run) error {
 		textTable(&out, narrowed(c))
 	}
 	if a := run.Apart; a != nil && len(a.Facts) > 0 {
-		out.WriteString("\nFork against thread, taken apart\n")
+		out.WriteString("\nFork against thread, taken apart: what is said, and a number from here (more in the report)\n")
 		for _, f := range a.Facts {
-			out.WriteString(wrap("  "+f.Topic+": "+f.What+": "+factValue(f), textWidth, "    ") + "\n")
+			out.WriteString(factLine(f) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, out.String())
@@ -208,19 +208,14 @@ func wrap(s string, width int, indent string) string {
 	return out + line
 }
 
-// factValue returns the finding of a fact as text.
-func factValue(f result.Fact) string {
-	var parts []string
+// factLine is a claim and its number in one line.
+func factLine(f result.Fact) string {
+	value := absent
 	if f.Value != nil {
-		parts = append(parts, withUnit(*f.Value, f.Unit))
+		value = withUnit(*f.Value, f.Unit)
 	}
-	if f.Text != "" {
-		parts = append(parts, f.Text)
-	}
-	if len(parts) == 0 {
-		return absent
-	}
-	return strings.Join(parts, "; ")
+	claim := "  " + clip(f.Claim, textWidth-len("  ")-1-utf8.RuneCountInString(value))
+	return claim + strings.Repeat(" ", max(1, textWidth-utf8.RuneCountInString(claim)-utf8.RuneCountInString(value))) + value
 }
 
 // markdownColumns is how many columns Markdown takes at most, by rank: a README
