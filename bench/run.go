@@ -347,7 +347,7 @@ func (m *measuring) measure(ctx context.Context) error {
 	}
 	if !m.noApart {
 		m.run.Apart, err = apart.Measure(ctx, apart.Options{
-			Kvd: m.programs.Kvd, Quick: m.scale == "quick", Progress: func(what string) { m.bar.step("taken apart: "+what, -1) },
+			Kvd: m.programs.Kvd, Quick: m.scale != "full", Progress: func(what string) { m.bar.step("taken apart: "+what, -1) },
 		})
 	}
 	return err

@@ -3,8 +3,8 @@
 // save. Each is a process of its own on loopback with its default settings; they
 // take turns, and medians of the rounds are compared.
 //
-//	go test ./bench/spine -run '^$' -bench . -benchtime 1x -timeout 120m
-//	go test ./bench/spine -run '^$' -bench Spine/cpu -benchtime 1x -timeout 60m
+//	KVD_BENCH_SCALE=1 go test ./bench/spine -run '^$' -bench . -benchtime 1x -timeout 120m
+//	KVD_BENCH_SCALE=1 go test ./bench/spine -run '^$' -bench Spine/cpu -benchtime 1x -timeout 60m
 //
 // The result is one Markdown table. A missed gate is printed, it does not fail
 // the run: a figure depends on the machine. A wrong digest or a dump that
@@ -13,7 +13,7 @@
 //
 // Environment:
 //
-//	KVD_BENCH_SCALE   factor on keys and requests, above 0 (1)
+//	KVD_BENCH_SCALE   factor on keys and requests, above 0; without it nothing is benchmarked
 //	KVD_BENCH_ROUNDS  rounds of every measurement (5)
 //	KVD_BIN           absolute path of the kvd to measure (built from cmd/kvd). A redis-server here
 //	                  compares Redis with itself: every ratio must then be near 1.
