@@ -207,7 +207,15 @@ type Memory struct {
 	Peak     int64 // the highest Used that was seen, ten times a second
 	Resident int64 // arena memory that the system has given, used or not
 	Ahead    int64 // of that, touched ahead of use
-	Huge     bool  // the system accepted the wish for huge pages
+	Huge     bool  // the system gives huge pages
+
+	// HugeShare is the share of Resident that is mapped by huge pages, 0 to 1,
+	// and RecollapsePending what is to be mapped so again: as they were when
+	// the background search that follows a ModeFork View looked.
+	HugeShare         float64
+	RecollapsePending int64
+	Recollapsed       int64         // mapped so again, since Open
+	RecollapseLongest time.Duration // the longest single step of that
 }
 
 // Memory returns the present figures. It takes no shard's lock.
@@ -222,6 +230,10 @@ func (s *Store) Memory() Memory {
 	m.Copy = s.copyBytes.Load()
 	a := s.arena.Stats()
 	m.Overhead, m.Resident, m.Ahead, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
+	if a.Huge && a.Resident > 0 {
+		m.HugeShare = 1 - float64(min(a.Split, a.Resident))/float64(a.Resident)
+	}
+	m.RecollapsePending, m.Recollapsed, m.RecollapseLongest = a.Split, a.Joined, a.JoinLongest
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	m.GoHeap = int64(sample[0].Value.Uint64())
@@ -231,6 +243,28 @@ func (s *Store) Memory() Memory {
 	}
 	m.Peak = s.peak.Load()
 	return m
+}
+
+// DefaultRecollapseRate is what SetRecollapseRate is at first: a GB in four
+// seconds.
+const DefaultRecollapseRate = arena.DefaultCollapseRate
+
+// SetRecollapseRate sets how many bytes per second are mapped by huge pages again
+// after a ModeFork View, whose child makes the kernel split them where the store
+// is written; 0 leaves them split, and the next clone takes longer. One step
+// is 2 MiB, during which a page fault in the store's memory waits.
+func (s *Store) SetRecollapseRate(bytesPerSecond int64) { s.arena.SetCollapseRate(bytesPerSecond) }
+
+// RecollapseOff returns why this system leaves split huge pages as they are, ""
+// if it does not.
+func (s *Store) RecollapseOff() string { return s.arena.CollapseOff() }
+
+// HoldRecollapse stops the joining of huge pages until release is called, once:
+// for a forked child that lives longer than its View. Freeze and Close of a
+// ModeFork View do it by themselves.
+func (s *Store) HoldRecollapse() (release func()) {
+	s.arena.HoldCollapse()
+	return s.arena.ReleaseCollapse
 }
 
 // Check verifies every structure of the store and returns the first broken

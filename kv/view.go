@@ -80,6 +80,9 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 			return err
 		}
 	}
+	if v.mode == ModeFork {
+		s.arena.HoldCollapse() // the clone would wait for it, and the child's memory is shared
+	}
 	if err := around(v, v.hold, v.release); err != nil {
 		v.abort()
 		return nil, err
@@ -119,7 +122,14 @@ func (v *View) abort() {
 		v.s.unlockAll()
 	}
 	v.freeCopy()
+	v.releaseCollapse()
 	v.s.cut.Store(nil)
+}
+
+func (v *View) releaseCollapse() {
+	if v.mode == ModeFork {
+		v.s.arena.ReleaseCollapse()
+	}
 }
 
 // settle frees all that an earlier cut left behind, so that what is deferred
@@ -212,6 +222,7 @@ func (v *View) Close() error {
 			v.endCut()
 			v.s.unlockAll()
 			v.freeCopy()
+			v.releaseCollapse()
 		}
 		v.s.cut.Store(nil)
 	})

@@ -9,13 +9,16 @@ import (
 	"kvd/snapshot/internal/fork"
 )
 
+// childName is the child's title, after Redis' redis-rdb-bgsave.
+const childName = "kvd-rdb-bgsave"
+
 // cutFork takes the cut and clones the process at it.
 func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	fd := int(s.out.f.Fd())
 	sink := &childSink{fd: fd, window: window}
 	s.child = &childBody{dump: &s.dump, sink: sink, what: "write " + s.out.temp}
 	job, err := forker.Prepare(fork.Options{
-		Body: s.child.run, KeepFDs: []int{fd}, Timeout: s.o.ChildTimeout, OOMScoreAdj: s.o.OOMScoreAdj})
+		Body: s.child.run, KeepFDs: []int{fd}, Timeout: s.o.ChildTimeout, Name: childName, OOMScoreAdj: s.o.OOMScoreAdj})
 	if err != nil {
 		return err
 	}
@@ -49,6 +52,9 @@ func (s *saving) awaitChild(res *Result) error {
 		}
 	}
 	r := s.job.Wait()
+	if errors.Is(r.Err, fork.ErrAbandoned) {
+		s.outlive()
+	}
 	if r.Copied >= 0 {
 		s.sampled(r.Copied)
 	}
@@ -57,6 +63,16 @@ func (s *saving) awaitChild(res *Result) error {
 	res.Copied = s.copied.Load()
 	res.Extra = max(s.extraPeak.Load(), res.Copied+deferred)
 	return childFailure(r.Err)
+}
+
+// outlive keeps huge pages as they are while a child that does not die shares
+// them: joining a range would copy it.
+func (s *saving) outlive() {
+	release, gone := s.store.HoldRecollapse(), s.job.Gone()
+	go func() {
+		<-gone
+		release()
+	}()
 }
 
 // sampled notes that the kernel has copied n bytes by now.

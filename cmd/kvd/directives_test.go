@@ -69,6 +69,7 @@ var observed = map[string]func(t *testing.T){
 	"rdb-save-incremental-fsync":  seeIncrementalFsync,
 	"bgsave-default-method":       seeDefaultMethod,
 	"save-child-timeout":          seeChildTimeout,
+	"fork-recollapse-rate":        seeRecollapseRate,
 }
 
 func TestHonouredDirectives(t *testing.T) {

@@ -131,6 +131,7 @@ func (p *program) start(argv []string) error {
 	if p.store, err = kv.Open(kv.Options{Databases: int(p.cfg.Int("databases"))}); err != nil {
 		return err
 	}
+	p.store.SetRecollapseRate(p.cfg.Int("fork-recollapse-rate"))
 	p.engine = command.NewEngine(p.store, p.cfg, p.log)
 	p.saver = newSaver(p.store, p.cfg, p.log)
 	p.engine.Version = Version
@@ -199,9 +200,15 @@ func (p *program) notices() {
 	}
 }
 
+// hugePages says once what the system does not give.
 func (p *program) hugePages() {
-	if !p.store.Memory().Huge {
-		p.log.Warn("WARNING: transparent huge pages are not available. BGSAVE FORK works, but creating its child takes about 20 times as long.")
+	why := p.store.RecollapseOff()
+	switch {
+	case !p.store.Memory().Huge:
+		p.log.Warn("WARNING: transparent huge pages are not available: " + why +
+			". BGSAVE FORK works, but creating its child takes about 20 times as long.")
+	case why != "":
+		p.log.Warn("WARNING: huge pages that were split by writes during a BGSAVE FORK stay split, and creating the next child takes longer: " + why + ".")
 	}
 }
 
@@ -209,6 +216,10 @@ func (p *program) hugePages() {
 func (p *program) onChange() {
 	p.cfg.OnChange("loglevel", func() error { p.out.SetLevel(p.cfg.String("loglevel")); return nil })
 	p.cfg.OnChange("crash-log-enabled", func() error { p.out.SetCrashLog(p.cfg.Bool("crash-log-enabled")); return nil })
+	p.cfg.OnChange("fork-recollapse-rate", func() error {
+		p.store.SetRecollapseRate(p.cfg.Int("fork-recollapse-rate"))
+		return nil
+	})
 	p.cfg.OnChange("dir", func() error { return os.Chdir(p.cfg.String("dir")) })
 	for _, name := range []string{"oom-score-adj", "oom-score-adj-values"} {
 		p.cfg.OnChange(name, func() error { p.applyOOMScore(); return nil })

@@ -117,5 +117,9 @@ func infoMemory(x *Ctx, w *infoWriter) {
 	w.num("mem_arena_resident", m.Resident)
 	w.num("mem_arena_ahead", m.Ahead)
 	w.flag("mem_huge_pages", m.Huge)
+	w.fix2("mem_huge_share", m.HugeShare)
+	w.num("fork_recollapse_pending_bytes", m.RecollapsePending)
+	w.num("fork_recollapse_bytes", m.Recollapsed)
+	w.num("fork_recollapse_max_usec", m.RecollapseLongest.Microseconds())
 	w.num("mem_go_heap", m.GoHeap)
 }

@@ -135,6 +135,7 @@ func persistenceRows() []directive {
 		yesNo("rdb-save-incremental-fsync", true).honoured(),
 		choice("bgsave-default-method", "fork", bgsaveMethods...).honoured(),
 		integer("save-child-timeout", 1, maxInt, "60").honoured(),
+		memory("fork-recollapse-rate", 0, maxLong, "256mb").honoured(),
 		choice("sanitize-dump-payload", "no", words("no", "yes", "clients")...).
 			harmless("every payload is checked in full, always"),
 		yesNo("rdb-del-sync-files", false).harmless("there are no files of a full synchronisation"),

@@ -85,6 +85,8 @@ type Arena struct {
 
 	mu sync.Mutex
 	pages
+
+	collapser collapser
 }
 
 // New reserves an arena of at most reserve bytes (0 means DefaultReserve),
@@ -128,8 +130,11 @@ func reserveArena(size uint64) (_ *Arena, err error) {
 	skip := -start & (ChunkSize - 1)
 	a.base = unsafe.Pointer(unsafe.SliceData(data[skip:]))
 	// Without huge pages (kernel built or set so) everything works, a fork
-	// only takes longer; HugePages tells.
-	a.hugeErr = unix.Madvise(data[skip:skip+uintptr(size)], unix.MADV_HUGEPAGE)
+	// only takes longer; Stats tells.
+	a.hugeOff = hugeOff()
+	if err := unix.Madvise(data[skip:skip+uintptr(size)], unix.MADV_HUGEPAGE); err != nil && a.hugeOff == "" {
+		a.hugeOff = "madvise: " + err.Error()
+	}
 
 	if a.side, err = mapTable[byte](a, size/SideRatio); err != nil {
 		return nil, err
@@ -152,6 +157,7 @@ func reserveArena(size uint64) (_ *Arena, err error) {
 		return nil, err
 	}
 	a.initPages()
+	a.initCollapser()
 	return a, nil
 }
 
@@ -176,6 +182,7 @@ func mapTable[T any](a *Arena, n uint64) ([]T, error) {
 
 // Close gives the whole range back. No block may be used afterwards.
 func (a *Arena) Close() error {
+	a.stopCollapser()
 	a.stopKeeper()
 	return a.unmap()
 }

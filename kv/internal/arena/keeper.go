@@ -86,6 +86,9 @@ func (a *Arena) keepOne() bool {
 			list = &a.ready
 		}
 		c := (*list)[len(*list)-1]
+		if c == a.joining { // joinChunk wakes us
+			return false
+		}
 		*list = (*list)[:len(*list)-1]
 		a.chunkState[c] = chunkBusy
 		a.mu.Unlock()

@@ -54,9 +54,10 @@ type pages struct {
 
 	freeRuns []uint32 // IDs of unused run records
 	topRun   uint32
-	inUse    int64 // pages in runs
-	hugeErr  error
-	resident int // chunks touched and not given back
+	inUse    int64  // pages in runs
+	hugeOff  string // why there are no huge pages, "" if there are
+	resident int    // chunks touched and not given back
+	joining  int    // chunk in the collapser's hands, which must not be given back; 0: none
 
 	keeper keeper
 }

@@ -3,6 +3,7 @@ package arena
 import (
 	"fmt"
 	"math/bits"
+	"time"
 	"unsafe"
 )
 
@@ -12,7 +13,11 @@ type Stats struct {
 	Resident int64 // chunks touched and not given back
 	Ahead    int64 // of those, touched ahead of use or kept for reuse
 	Tables   int64 // bookkeeping outside the data pages, an upper bound
-	Huge     bool  // the system took the wish for huge pages
+	Huge     bool  // the system gives huge pages
+
+	Split       int64         // resident chunks not mapped as one huge page, when they were last looked at
+	Joined      int64         // bytes that were split and are joined again, since New
+	JoinLongest time.Duration // the longest call that joined a chunk
 }
 
 // Stats returns the present state.
@@ -25,7 +30,11 @@ func (a *Arena) Stats() Stats {
 		Resident: int64(a.resident) * ChunkSize,
 		Ahead:    int64(len(a.ready)+len(a.empty)) * ChunkSize,
 		Tables:   int64(a.topRun)*int64(unsafe.Sizeof(r)) + int64(a.top)*(pagesPerChunk*4+chunkWords*8+3),
-		Huge:     a.hugeErr == nil,
+		Huge:     a.hugeOff == "",
+
+		Split:       a.collapser.split.Load() * ChunkSize,
+		Joined:      a.collapser.joined.Load() * ChunkSize,
+		JoinLongest: time.Duration(a.collapser.longest.Load()),
 	}
 }
 
