@@ -53,9 +53,8 @@ func (s *keySet) addHash(h uint64, ev *rdb.Event, version int) (twice bool, err 
 
 // keyAt reports whether the record at offset at has this key.
 func (s *keySet) keyAt(at int64, key []byte, version int) (bool, error) {
-	d := rdb.NewDecoder(io.NewSectionReader(s.src, at, math.MaxInt64-at),
-		rdb.DecoderOptions{Values: rdb.PassValues, AllTypes: true, BufferSize: 4 << 10})
-	d.Resume(version, 0, at)
+	d := rdb.NewDecoder(nil, rdb.DecoderOptions{Values: rdb.PassValues, AllTypes: true, BufferSize: 4 << 10})
+	d.Resume(io.NewSectionReader(s.src, at, math.MaxInt64-at), version, 0, at)
 	var ev rdb.Event
 	err := d.Next(&ev)
 	return err == nil && bytes.Equal(ev.Key, key), err

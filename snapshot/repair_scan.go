@@ -36,6 +36,7 @@ type scan struct {
 	duplicates int64
 	others     int64
 	trailing   int64
+	homeless   bool // behind damage: until the next SELECTDB no key's database is known
 }
 
 func newScan(src io.ReaderAt, size int64, now time.Time) *scan {
@@ -79,11 +80,18 @@ func (s *scan) read(ctx context.Context) error {
 			s.trailing = s.size - s.dec.Offset()
 			return nil
 		case rdb.KindSelectDB:
+			if s.homeless {
+				s.lose(s.lost[len(s.lost)-1].To, ev.Start)
+				s.homeless = false
+			}
 			s.db = ev.DB
 			s.selected[ev.DB] = true
 		case rdb.KindResizeDB:
 			s.hints[ev.DB] += ev.Keys
 		case rdb.KindKey:
+			if s.homeless {
+				continue
+			}
 			if err := s.key(&ev); err != nil {
 				return err
 			}
@@ -128,10 +136,87 @@ func (s *scan) key(ev *rdb.Event) error {
 	return nil
 }
 
-// goOn is called after damage.
-func (s *scan) goOn(_ context.Context, at *rdb.Place) error {
-	s.lost = append(s.lost, LostRange{From: at.Start, To: s.size})
-	return nil
+// goOn reads on behind damage, where the decoder is, if it can tell where.
+func (s *scan) goOn(ctx context.Context, place *rdb.Place) error {
+	from := place.Start
+	for {
+		at, ok, err := s.resync(ctx, from)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			s.lose(from, s.size)
+			return nil
+		}
+		sure, err := s.sameDB(ctx, from, at)
+		if err != nil {
+			return err
+		}
+		s.lose(from, at)
+		s.homeless = !sure
+		s.dec = rdb.NewDecoder(nil, scanOptions)
+		s.dec.Resume(io.NewSectionReader(s.src, at, s.size-at), s.version, s.db, at)
+		err = s.read(ctx)
+		from = s.dec.Place().Start
+		if err == nil && s.trailing == 0 {
+			if s.homeless {
+				s.lose(at, s.size)
+			}
+			return nil
+		}
+		if err != nil && !s.isDamage(err) {
+			return err
+		}
+		if s.homeless {
+			s.lose(at, from)
+		}
+		s.trailing = 0 // an end with something behind it is none
+	}
+}
+
+// lose notes that a part of the file is not kept.
+func (s *scan) lose(from, to int64) {
+	if n := len(s.lost); n > 0 && s.lost[n-1].To >= from {
+		s.lost[n-1].To = max(s.lost[n-1].To, to)
+		return
+	}
+	s.lost = append(s.lost, LostRange{from, to})
+}
+
+// sameDB reports whether the keys behind damage from … to are certainly in the
+// database of those before it: a server selects another one when it has written
+// all keys of this one (Redis), or many times in a file (kvd). So there must be more
+// keys to come than can have been in the damaged part, and no other database
+// anywhere.
+func (s *scan) sameDB(ctx context.Context, from, to int64) (bool, error) {
+	for db := range s.selected {
+		if db != s.db {
+			return false, nil
+		}
+	}
+	c := s.counts[s.db]
+	if c == nil || uint64(c.Keys+s.duplicates)+uint64(to-from)/minRecord >= s.hints[s.db] {
+		return false, nil
+	}
+	dec := rdb.NewDecoder(nil, rdb.DecoderOptions{Values: rdb.PassValues, AllTypes: true})
+	dec.Resume(io.NewSectionReader(s.src, to, s.size-to), s.version, s.db, to)
+	var ev rdb.Event
+	for n := 0; ; n++ {
+		if n%keysPerLook == 0 {
+			if err := context.Cause(ctx); err != nil {
+				return false, err
+			}
+		}
+		err := dec.Next(&ev)
+		switch {
+		case err != nil && !s.isDamage(err):
+			return false, err
+		case err != nil || ev.DB != s.db:
+			return false, nil
+		case ev.Kind == rdb.KindEOF:
+			return dec.Offset() == s.size, nil
+		}
+	}
 }
 
 // databases returns the counts in ascending order.

@@ -133,10 +133,12 @@ func NewDecoder(r io.Reader, opts DecoderOptions) *Decoder {
 	}
 }
 
-// Resume makes a new decoder, whose input is what stands at offset of a file of the given version, go on
-// there with database db selected. It does not compare the checksum.
-func (d *Decoder) Resume(version, db int, offset int64) {
-	d.version, d.db, d.base, d.checksum = version, db, offset, false
+// Resume makes d read r, which holds what stands at offset of a file of the given version, with database
+// db selected, whatever it has read and found before. It does not compare the checksum.
+func (d *Decoder) Resume(r io.Reader, version, db int, offset int64) {
+	d.r, d.version, d.db, d.base, d.checksum = r, version, db, offset, false
+	d.pos, d.end, d.mark, d.crcPos = 0, 0, 0, 0
+	d.err, d.readErr = nil, nil
 }
 
 // Version returns the RDB version in the header; 0 before the first Next.
