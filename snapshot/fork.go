@@ -9,6 +9,17 @@ import (
 	"kvd/snapshot/internal/fork"
 )
 
+// IOPriority is the rank of a forked child at the disk.
+type IOPriority fork.IOPriority
+
+// The I/O priorities below the program's own: behind everybody else, and only
+// when nobody else wants the disk. The latter may stand still for so long that
+// Options.ChildTimeout ends the save.
+const (
+	IOLowest = IOPriority(fork.IOLowest)
+	IOIdle   = IOPriority(fork.IOIdle)
+)
+
 // childName is the child's title, after Redis' redis-rdb-bgsave.
 const childName = "kvd-rdb-bgsave"
 
@@ -18,7 +29,8 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	sink := &childSink{fd: fd, window: window}
 	s.child = &childBody{dump: &s.dump, sink: sink, what: "write " + s.out.temp}
 	job, err := forker.Prepare(fork.Options{
-		Body: s.child.run, KeepFDs: []int{fd}, Timeout: s.o.ChildTimeout, Name: childName, OOMScoreAdj: s.o.OOMScoreAdj})
+		Body: s.child.run, KeepFDs: []int{fd}, Timeout: s.o.ChildTimeout, Name: childName,
+		Nice: s.o.ChildNice, IOPriority: fork.IOPriority(s.o.ChildIO), OOMScoreAdj: s.o.OOMScoreAdj})
 	if err != nil {
 		return err
 	}

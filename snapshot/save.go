@@ -33,6 +33,8 @@ type Options struct {
 	Aux                []AuxField    // more metadata, behind the usual
 	ChildTimeout       time.Duration // Fork: how long the child may stand still before it is killed; 0 means 60 s
 	OOMScoreAdj        *int          // Fork: the child's /proc/PID/oom_score_adj; nil leaves it
+	ChildNice          int           // Fork: the child's niceness, 1 to 19, unless the program's is higher; 0 leaves it
+	ChildIO            IOPriority    // Fork: the child's I/O priority; 0 leaves it
 }
 
 // Result is what a save did.
@@ -52,7 +54,7 @@ type Result struct {
 	// was copied, and what was replaced or deleted and had to be kept.
 	Copied, Extra int64
 
-	// Warning is what failed without harm: the child's OOM score.
+	// Warning is what failed without harm: the child's priorities and OOM score.
 	Warning error
 }
 

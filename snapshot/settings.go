@@ -25,6 +25,8 @@ type Settings struct {
 	NoIncrementalFsync bool
 	ChildTimeout       time.Duration
 	OOMScoreAdj        *int
+	ChildNice          int
+	ChildIO            IOPriority
 }
 
 // path returns where the dump is.
@@ -33,7 +35,8 @@ func (s *Settings) path() string { return filepath.Join(s.Dir, s.Filename) }
 // options returns how to save.
 func (s *Settings) options(engine Engine) Options {
 	return Options{Engine: engine, NoCompress: s.NoCompress, NoChecksum: s.NoChecksum,
-		NoIncrementalFsync: s.NoIncrementalFsync, ChildTimeout: s.ChildTimeout, OOMScoreAdj: s.OOMScoreAdj}
+		NoIncrementalFsync: s.NoIncrementalFsync, ChildTimeout: s.ChildTimeout, OOMScoreAdj: s.OOMScoreAdj,
+		ChildNice: s.ChildNice, ChildIO: s.ChildIO}
 }
 
 // ManagerOptions are what a Manager needs. Store and Settings must be set.

@@ -69,6 +69,8 @@ var observed = map[string]func(t *testing.T){
 	"rdb-save-incremental-fsync":  seeIncrementalFsync,
 	"bgsave-default-method":       seeDefaultMethod,
 	"save-child-timeout":          seeChildTimeout,
+	"save-child-nice":             seeChildNice,
+	"save-child-ioprio":           seeChildIOPriority,
 	"fork-recollapse-rate":        seeRecollapseRate,
 }
 

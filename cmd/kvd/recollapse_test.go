@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // seeRecollapseRate splits huge pages by writing while a child stands still:
@@ -60,4 +63,58 @@ func childName(t *testing.T, pid int) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(b))
+}
+
+func seeChildNice(t *testing.T) {
+	k := start(t)
+	c := k.dial()
+	c.slowData()
+	base := niceness(t, k.pid())
+	for _, n := range []int{10, 0, 19} { // 10 is the default
+		c.want("OK", "CONFIG", "SET", "save-child-nice", strconv.Itoa(n))
+		child := stopChild(c, k)
+		// It is set after the clone.
+		within(t, 5*time.Second, fmt.Sprintf("niceness %d", max(n, base)), func() bool { return niceness(t, child) == max(n, base) })
+		if base != niceness(t, k.pid()) {
+			t.Error("the server's niceness has changed")
+		}
+		c.want("Background saving cancelled", "BGSAVE", "CANCEL")
+		c.waitSaved()
+	}
+}
+
+// niceness reads the 19th field of /proc/PID/stat; the second may have blanks.
+func niceness(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return atoi(strings.Fields(rest)[16])
+}
+
+func seeChildIOPriority(t *testing.T) {
+	k := start(t, "--save-child-nice", "0") // of which some kernels make an I/O priority
+	c := k.dial()
+	c.slowData()
+	for _, row := range []struct {
+		word     string
+		priority uintptr
+	}{{"best-effort", 2<<13 | 7}, {"idle", 3 << 13}, {"none", ioPriority(t, k.pid())}} {
+		c.want("OK", "CONFIG", "SET", "save-child-ioprio", row.word)
+		child := stopChild(c, k)
+		within(t, 5*time.Second, row.word, func() bool { return ioPriority(t, child) == row.priority })
+		c.want("Background saving cancelled", "BGSAVE", "CANCEL")
+		c.waitSaved()
+	}
+}
+
+func ioPriority(t *testing.T, pid int) uintptr {
+	t.Helper()
+	n, _, errno := unix.Syscall(unix.SYS_IOPRIO_GET, 1, uintptr(pid), 0)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	return n
 }

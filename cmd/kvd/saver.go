@@ -56,6 +56,9 @@ func saveSettings(cfg *config.Config) snapshot.Settings {
 		NoChecksum:         !cfg.Bool("rdbchecksum"),
 		NoIncrementalFsync: !cfg.Bool("rdb-save-incremental-fsync"),
 		ChildTimeout:       time.Duration(cfg.Int("save-child-timeout")) * time.Second,
+		ChildNice:          int(cfg.Int("save-child-nice")),
+		ChildIO: map[string]snapshot.IOPriority{
+			"best-effort": snapshot.IOLowest, "idle": snapshot.IOIdle}[cfg.String("save-child-ioprio")],
 	}
 	// The configuration has checked the name.
 	s.Engine, _ = snapshot.ParseEngine(cfg.String("bgsave-default-method"))

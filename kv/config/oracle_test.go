@@ -88,7 +88,7 @@ func pairsMap(pairs []Pair) map[string]string {
 }
 
 // What CONFIG GET * has in kvd and not in Redis 7.0.
-var ownNames = []string{"bgsave-default-method", "save-child-timeout", "fork-recollapse-rate"}
+var ownNames = []string{"bgsave-default-method", "save-child-timeout", "save-child-nice", "save-child-ioprio", "fork-recollapse-rate"}
 
 // What differs from Redis in a fresh server, and why.
 var otherDefaults = map[string]string{

@@ -135,6 +135,8 @@ func persistenceRows() []directive {
 		yesNo("rdb-save-incremental-fsync", true).honoured(),
 		choice("bgsave-default-method", "fork", bgsaveMethods...).honoured(),
 		integer("save-child-timeout", 1, maxInt, "60").honoured(),
+		integer("save-child-nice", 0, 19, "10").honoured(),
+		choice("save-child-ioprio", "best-effort", words("none", "best-effort", "idle")...).honoured(),
 		memory("fork-recollapse-rate", 0, maxLong, "256mb").honoured(),
 		choice("sanitize-dump-payload", "no", words("no", "yes", "clients")...).
 			harmless("every payload is checked in full, always"),

@@ -52,12 +52,26 @@ type Options struct {
 	// Name is shown by ps and top, at most 15 bytes. Empty: kvd-save.
 	Name string
 
-	// Nice is the child's niceness, -20 to 19. 0: as the parent.
+	// Nice is the child's niceness, 1 to 19, unless the parent's is higher. 0: as
+	// the parent.
 	Nice int
+
+	// IOPriority is the child's I/O priority. 0: as the parent.
+	IOPriority IOPriority
 
 	// OOMScoreAdj is written to /proc/PID/oom_score_adj. nil: as the parent.
 	OOMScoreAdj *int
 }
+
+// IOPriority is a class and a level as ioprio_set(2) takes them.
+type IOPriority int
+
+// The I/O priorities below the usual one: behind everybody else, and only when
+// nobody else wants the disk.
+const (
+	IOLowest IOPriority = 2<<13 | 7 // IOPRIO_CLASS_BE, the last of eight levels
+	IOIdle   IOPriority = 3 << 13   // IOPRIO_CLASS_IDLE
+)
 
 // Forker owns the thread that forks. The zero value is ready; its goroutine
 // starts with the first Prepare. Several jobs may run at a time, their Forks

@@ -84,13 +84,25 @@ func (j *Job) supervise(pid int, start time.Time) {
 	j.finish(info, cause, time.Since(start))
 }
 
-// adjust sets niceness and OOM score of the child, from here since it needs no
+// adjust sets the child's priorities and OOM score, from here since it needs no
 // code in the child and can say what went wrong.
 func (j *Job) adjust(pid int) error {
 	var errs []error
-	if j.opts.Nice != 0 {
-		if err := unix.Setpriority(unix.PRIO_PROCESS, pid, j.opts.Nice); err != nil && err != unix.ESRCH {
+	if j.opts.Nice > 0 {
+		err := error(nil)
+		// The system call answers 20 less the niceness. To lower that takes a right.
+		if now, e := unix.Getpriority(unix.PRIO_PROCESS, pid); e == nil && 20-now < j.opts.Nice {
+			err = unix.Setpriority(unix.PRIO_PROCESS, pid, j.opts.Nice)
+		}
+		if err != nil && err != unix.ESRCH {
 			errs = append(errs, fmt.Errorf("child's niceness: %w", err))
+		}
+	}
+	if j.opts.IOPriority != 0 {
+		const whoProcess = 1 // IOPRIO_WHO_PROCESS
+		_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), uintptr(j.opts.IOPriority))
+		if errno != 0 && errno != unix.ESRCH {
+			errs = append(errs, fmt.Errorf("child's I/O priority: %w", errno))
 		}
 	}
 	if j.opts.OOMScoreAdj != nil {
