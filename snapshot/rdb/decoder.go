@@ -329,7 +329,11 @@ func (d *Decoder) refuseOpcode(op byte, start int64) error {
 	switch op {
 	case OpModuleAux:
 		what = "module data (MODULE_AUX)"
-		if id, _, err := ReadPlainLen(d.buf[d.pos:d.end]); err == nil {
+		id, _, err := ReadPlainLen(d.buf[d.pos:d.end])
+		for err == ErrShort && d.more() {
+			id, _, err = ReadPlainLen(d.buf[d.pos:d.end])
+		}
+		if err == nil {
 			what = "data of module " + moduleName(id) + " (MODULE_AUX)"
 		}
 	case OpFunction2:
