@@ -21,8 +21,9 @@
 // probe (PING) is paced in the same way, also beside a closed loop.
 //
 // How late the loop itself was (the moment of the write minus the due time, of
-// requests that nothing but the loop held up) is recorded apart: a latency below
-// Recording.LagP99 says nothing of the server.
+// requests that nothing but the loop held up) is recorded apart, by slot as if it
+// were an operation, "lag": a latency below it says nothing of the server. On a
+// machine that is short of cores it is larger during a save than before.
 //
 // # Closed loop
 //

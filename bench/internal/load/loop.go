@@ -260,7 +260,7 @@ func (l *loop) advance(now int64) error {
 		c.dirty = false
 		now := l.now()
 		for i := range c.fresh {
-			l.rec.late(now - c.dueAt(c.issued+i))
+			l.rec.late(now-c.dueAt(c.issued+i), now)
 		}
 		c.fresh = 0
 		if err := c.pump(); err != nil {

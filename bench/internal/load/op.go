@@ -26,6 +26,7 @@ const (
 	opHMGet
 	opPing
 	opRMW // read-modify-write as a whole; its parts are recorded too
+	opLag // no request: how late the loop itself sent what was due
 	numOps
 )
 
@@ -59,6 +60,7 @@ var ops = [numOps]struct {
 	opHMGet:  {"hmget", classRead, redcon.Array, ""},
 	opPing:   {"ping", classNone, redcon.String, "PONG"},
 	opRMW:    {"rmw", classNone, 0, ""},
+	opLag:    {"lag", classNone, 0, ""},
 }
 
 func (o op) String() string { return ops[o].name }

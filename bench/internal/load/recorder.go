@@ -67,7 +67,6 @@ type recorder struct {
 	blocks  []*[slotBlock]slot
 	current int // the slot that open has not been stored for
 	open    [numOps]dense
-	lag     dense
 	end     int64 // set at the end: what comes later belongs to the current slot
 	free    []count
 	spare   chan []count
@@ -89,7 +88,6 @@ func newRecorder() *recorder {
 	for o := range r.open {
 		r.open[o] = newDense()
 	}
-	r.lag = newDense()
 	r.blocks = append(make([]*[slotBlock]slot, 0, slotBlock), new([slotBlock]slot))
 	return r
 }
@@ -159,8 +157,11 @@ func (r *recorder) whole(o op, latency, now int64) {
 // unanswered records the age of a request without a reply, at the end.
 func (r *recorder) unanswered(o op, age int64) { r.open[o].add(age) }
 
-// late records how long after its due time a request was sent.
-func (r *recorder) late(lag int64) { r.lag.add(max(0, lag)) }
+// late records that a request was sent at now, so long after its due time.
+func (r *recorder) late(lag, now int64) {
+	r.at(now)
+	r.open[opLag].add(max(0, lag))
+}
 
 // at makes the slot of now the current one.
 func (r *recorder) at(now int64) *slot {

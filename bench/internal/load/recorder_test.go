@@ -151,3 +151,34 @@ func TestManySlots(t *testing.T) {
 	}
 	checkRecording(t, rec)
 }
+
+// TestLagIsOfItsWindow: a generator that is late during a save only must not pass
+// for one that is on time, however long the rest is.
+func TestLagIsOfItsWindow(t *testing.T) {
+	const ms = time.Millisecond
+	r := newRecorder()
+	for i := range int64(1000) {
+		r.late(int64(ms), i*int64(ms))
+	}
+	r.late(int64(30*ms), int64(1050*ms))
+	r.reply(opSet, int64(ms), int64(1060*ms))
+	r.close(int64(1100 * ms))
+	rec := (&Recording{rec: r}).finish()
+	for _, c := range []struct {
+		from, to time.Duration
+		count    int64
+		usec     float64
+	}{{0, 1000 * ms, 1000, 1000}, {1000 * ms, 1100 * ms, 1, 30_000}} {
+		l := rec.Window(c.from, c.to).Ops["lag"]
+		if l.Count != c.count || l.MaxUsec != c.usec || l.P99Usec != c.usec {
+			t.Errorf("%v to %v: %+v", c.from, c.to, l)
+		}
+	}
+	if p99, ok := rec.LagP99(); !ok || p99 < 1000 || p99 > 1002 {
+		t.Errorf("of the whole: %v", p99)
+	}
+	if w := rec.Window(0, rec.End()); w.Ops["write"].Count != 1 || w.OpsPerSecond > 1 {
+		t.Errorf("the lag counts as requests: %+v", w)
+	}
+	checkRecording(t, rec)
+}

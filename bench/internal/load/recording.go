@@ -51,6 +51,9 @@ var series = func() map[string][]op {
 // and To of the result are what became of them. Operations that did not occur
 // are absent. Without any slot in between it is a window without figures.
 //
+// Among the operations is "lag": how late the generator itself sent what was due
+// in the window. Latencies below it say nothing of the server.
+//
 // Throughput counts commands, without probes: a read-modify-write is two of
 // them, and so is LPUSH with LTRIM. The gap is the longest time between two
 // replies, those to probes included; of one that reaches beyond the window only
@@ -111,16 +114,11 @@ func (r *Recording) LagP99() (usec float64, ok bool) { return r.Lag(0.99) }
 
 // Lag is LagP99 at another quantile, from 0 to 1.
 func (r *Recording) Lag(q float64) (usec float64, ok bool) {
-	d := &r.rec.lag
-	if d.n == 0 {
+	counts, sum := r.merge(nil, 0, r.slots(), []op{opLag})
+	if sum.n == 0 {
 		return 0, false
 	}
-	counts := make([]count, 0, len(d.touched))
-	for _, b := range d.touched {
-		counts = append(counts, count{b, d.counts[b]})
-	}
-	byBucket(counts)
-	return quantile(counts, cell{n: d.n, max: d.max}, q), true
+	return quantile(counts, sum, q), true
 }
 
 // slots is the number of slots, the last of which may be short or long.

@@ -100,7 +100,8 @@ type Trial struct {
 	Save    *Save              `json:"save,omitempty"`
 	Load    *Load              `json:"load,omitempty"`
 	// LagP99Usec is how late the generator itself sent paced requests (99th
-	// percentile): latencies below it say nothing of the server.
+	// percentile of the whole trial): latencies below it say nothing of the server.
+	// That of a window is its operation "lag".
 	LagP99Usec *float64 `json:"lag_p99_usec,omitempty"`
 }
 
@@ -110,7 +111,7 @@ type Window struct {
 	ToSec         float64              `json:"to_sec"`
 	OpsPerSecond  float64              `json:"ops_per_second"`  // without probes
 	LongestGapSec float64              `json:"longest_gap_sec"` // longest time in which no client got any reply
-	Ops           map[string]Latencies `json:"ops"`             // by operation: set, get, ping, write (all that change data), …
+	Ops           map[string]Latencies `json:"ops"`             // by operation: set, get, ping, write (all that change data), …; lag: how late the generator sent
 }
 
 // Latencies are the latencies of one operation, microseconds. A paced request
@@ -168,6 +169,7 @@ type Save struct {
 	Error   string  `json:"error,omitempty"`
 
 	Bytes         int64    `json:"bytes"`                    // of what was written
+	SharedBytes   int64    `json:"shared_bytes,omitempty"`   // in the save without being written: hard links, as pebble's checkpoints have
 	HeldUsec      *float64 `json:"held_usec,omitempty"`      // writers held, as INFO tells; of Redis and Valkey, whose thread forks, the clone
 	CloneUsec     *float64 `json:"clone_usec,omitempty"`     // of the fork, as INFO tells
 	ReportedExtra *int64   `json:"reported_extra,omitempty"` // extra memory, as INFO tells (copy-on-write for Redis)
