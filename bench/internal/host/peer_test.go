@@ -30,9 +30,10 @@ func launchPeer(t *testing.T, args ...string) *Server {
 
 // Pebble saves to a directory or a file.
 func TestSaveOfPebble(t *testing.T) {
-	s := launchPeer(t, "pebble", "--sync=no")
-	for i := range 1000 {
-		do(t, s, "SET", fmt.Sprint("key:", i), "value")
+	s := launchPeer(t, "pebble", "--sync=no", "--memtable-mb", "1")
+	value := strings.Repeat("value", 1600)
+	for i := range 1000 { // more than all memtables hold: some are tables by the end
+		do(t, s, "SET", fmt.Sprint("key:", i), value)
 	}
 	for i, c := range []struct{ kind, name string }{
 		{"CHECKPOINT", "checkpoint-1"}, {"RDB", "dump.rdb"}, {"CHECKPOINT", "checkpoint-2"}, {"RDB", "dump.rdb"},
@@ -40,6 +41,9 @@ func TestSaveOfPebble(t *testing.T) {
 		save := saveOf(t, s, "BGSAVE", c.kind)
 		if save.Error != "" || save.Bytes <= 0 || save.Seconds > 2 || save.CloneUsec != nil {
 			t.Errorf("%d: %+v", i, save)
+		}
+		if linked := save.SharedBytes > 0; linked != (c.kind == "CHECKPOINT") {
+			t.Errorf("%d: %s: %d bytes are links", i, c.kind, save.SharedBytes)
 		}
 		if _, err := os.Stat(filepath.Join(s.Dir, c.name)); err != nil {
 			t.Error(err)

@@ -184,6 +184,9 @@ func (v *Saving) figures(save *result.Save, info map[string]string, replaced str
 	} else if replaced != "" {
 		save.Bytes = size(replaced)
 	}
+	if n, ok := number(info, "rdb_last_save_shared_bytes"); ok {
+		save.SharedBytes = int64(n)
+	}
 	if n, ok := number(info, "rdb_last_pause_usec"); ok {
 		save.HeldUsec = &n
 	}

@@ -20,15 +20,17 @@ const (
 )
 
 // Metrics returns the figures of a trial in the order in which tables show them.
-// A trial with an error has those that were measured before it.
+// A trial with an error has those that were measured before it. The windows around
+// a save that failed or was interrupted are left out: they are of something else.
 func (t *Trial) Metrics() []Metric {
 	var out []Metric
 	add := func(name, unit string, higher bool, v float64) {
 		out = append(out, Metric{Name: name, Unit: unit, Higher: higher, Value: v})
 	}
+	saved := t.Save != nil && t.Save.Error == ""
 	for _, w := range []string{"idle", "save"} {
 		win := t.Windows[w]
-		if win == nil {
+		if win == nil || !saved {
 			continue
 		}
 		for _, op := range []string{"write", "read", "ping"} {
@@ -43,11 +45,16 @@ func (t *Trial) Metrics() []Metric {
 		}
 		add("longest gap, "+w, "ms", false, win.LongestGapSec*msecPerSec)
 		add("throughput, "+w, "ops/s", true, win.OpsPerSecond)
+		if lag, ok := win.Ops["lag"]; ok && lag.Count > 0 {
+			add("generator late p99, "+w, "µs", false, lag.P99Usec)
+		}
 	}
-	if s := t.Save; s != nil && s.Error == "" {
+	if s := t.Save; saved {
 		add("save", "s", false, s.Seconds)
 		add("saved", "MB", false, float64(s.Bytes)/megabyte)
-		if s.Seconds > 0 {
+		if s.SharedBytes > 0 {
+			add("saved as links", "MB", false, float64(s.SharedBytes)/megabyte)
+		} else if s.Seconds > 0 { // a rate of links would be no rate
 			add("save rate", "MB/s", true, float64(s.Bytes)/megabyte/s.Seconds)
 		}
 		addPtr(&out, "writers held", "ms", s.HeldUsec, usecPerMsec)

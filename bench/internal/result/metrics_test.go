@@ -1,0 +1,57 @@
+package result
+
+import (
+	"slices"
+	"testing"
+)
+
+// names returns the names of a trial's figures.
+func names(t *Trial) (out []string) {
+	for _, m := range t.Metrics() {
+		out = append(out, m.Name)
+	}
+	return out
+}
+
+func trial() *Trial {
+	window := func() *Window {
+		return &Window{ToSec: 1, OpsPerSecond: 10, LongestGapSec: 0.1, Ops: map[string]Latencies{
+			"write": {Count: 10, P99Usec: 100}, "lag": {Count: 10, P99Usec: 7},
+		}}
+	}
+	return &Trial{
+		Windows: map[string]*Window{"idle": window(), "save": window()},
+		Save:    &Save{Seconds: 2, Bytes: 10e6},
+	}
+}
+
+func TestMetricsOfASave(t *testing.T) {
+	got := names(trial())
+	for _, want := range []string{"write p99, idle", "write p99, save", "longest gap, save", "generator late p99, save", "save", "save rate"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+}
+
+// What was measured around a save that failed is no figure of a save.
+func TestNoMetricsOfAFailedSave(t *testing.T) {
+	failed, none := trial(), trial()
+	failed.Save.Error = "the disk is full"
+	none.Save = nil
+	for _, c := range []*Trial{failed, none} {
+		if got := names(c); len(got) != 0 {
+			t.Errorf("save %+v: %q", c.Save, got)
+		}
+	}
+}
+
+// Hard links are not written, so they have no rate.
+func TestLinksHaveNoRate(t *testing.T) {
+	linked := trial()
+	linked.Save.SharedBytes = 90e6
+	got := names(linked)
+	if slices.Contains(got, "save rate") || !slices.Contains(got, "saved as links") {
+		t.Errorf("%q", got)
+	}
+}
