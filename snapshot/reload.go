@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"kvd/snapshot/rdb"
 )
 
 // loadState is a load in progress; guarded by Manager.mu.
@@ -92,6 +94,10 @@ func (m *Manager) loadFile(ctx context.Context, path string, o LoadOptions) erro
 	m.mu.Unlock()
 	if err != nil {
 		m.o.Log.Warn("Error trying to load the RDB dump: " + err.Error())
+		if errors.Is(err, rdb.ErrFormat) {
+			m.o.Log.Warn(fmt.Sprintf("%d keys could be read before that. To write all that can be kept as a new dump: kvd --repair-rdb %q NEWFILE",
+				res.Keys+res.Expired, path))
+		}
 		return err
 	}
 	m.logLoad(&res)

@@ -241,9 +241,11 @@ func (d *Decoder) opcode(op byte, ev *Event) (done bool, err error) {
 		}
 		return false, d.refuseOpcode(op, start)
 	}
-	d.place.doing = doingLen
-	if op == OpExpireTime || op == OpExpireTimeMs {
+	switch op {
+	case OpExpireTime, OpExpireTimeMs:
 		d.place.doing = doingExpire
+	case OpSelectDB, OpResizeDB:
+		d.place.doing = doingLen
 	}
 	size, err := d.operands(op, ev)
 	for errors.Is(err, ErrShort) && d.more() {
