@@ -24,10 +24,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"kvd/bench/internal/apart"
 	"kvd/bench/internal/peer"
@@ -62,16 +60,17 @@ func program(args []string) int {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	}
+	if name == "help" && len(args) > 0 {
+		name, args = args[0], []string{"-help"}
+	}
 	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) && name == "run" || name == "help" {
 		usage(os.Stdout)
 		if name == "help" {
 			return 0
 		}
 	}
-	// The first Ctrl-C ends the measuring and keeps what there is; a second one ends the program.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	for _, c := range commands {
 		if c.name == name {
 			return status(c.run(ctx, args))
@@ -87,7 +86,7 @@ func status(err error) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, errInterrupted), errors.Is(err, errTooEarly):
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 130
 	}

@@ -337,10 +337,11 @@ func TestAnInterruptedRunIsKept(t *testing.T) {
 		name   string
 		signal syscall.Signal
 		trials int // of the two, at least
-	}{{"Ctrl-C", syscall.SIGINT, 2}, {"kill -9", syscall.SIGKILL, 1}} {
+	}{{"Ctrl-C", syscall.SIGINT, 2}, {"the terminal goes", syscall.SIGHUP, 2}, {"kill -9", syscall.SIGKILL, 1}} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t)
-			cmd := b.command("run", "-scale", "0.002", "-scenarios", "A", "-contestants", "fork,thread", "-rounds", "1", "-before", "2s", "-no-apart")
+			tmp := t.TempDir()
+			cmd := b.command("run", "-scale", "0.002", "-scenarios", "A", "-contestants", "fork,thread", "-rounds", "1", "-before", "2s", "-no-apart", "-dir", tmp)
 			progress, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -357,6 +358,16 @@ func TestAnInterruptedRunIsKept(t *testing.T) {
 			if run.Partial == "" || len(run.Trials) < c.trials || run.Trials[0].Error != "" || run.Trials[0].Save == nil {
 				t.Fatalf("partial %q, trials %+v", run.Partial, run.Trials)
 			}
+			left := func() int {
+				dirs, _ := os.ReadDir(tmp)
+				return len(dirs)
+			}
+			if c.signal == syscall.SIGKILL {
+				b.ok(append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "thread", "-no-apart", "-dir", tmp)...)
+			}
+			if n := left(); n != 0 {
+				t.Errorf("%d directories were left in -dir", n)
+			}
 			if c.signal == syscall.SIGKILL {
 				return
 			}
@@ -371,32 +382,100 @@ func TestAnInterruptedRunIsKept(t *testing.T) {
 	}
 }
 
-// A server that somebody else runs must be empty, and is again afterwards.
-func TestServerThatRunsAlready(t *testing.T) {
-	s, err := host.Start(t.Context(), host.Launch{Name: "kvd", Bin: kvdBin, Dir: t.TempDir()})
+// A save or a start that Ctrl-C cut has not failed.
+func TestInterruptedSave(t *testing.T) {
+	b := newBench(t)
+	cmd := b.command("run", "-scale", "0.002", "-scenarios", "A", "-contestants", "canary-pause", "-rounds", "1", "-before", "200ms", "-no-apart")
+	progress, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Stop()
-	b := newBench(t)
-	args := append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "none", "-server", "mine="+s.Addr, "-no-apart")
-	b.ok(args...)
-	trial := b.last().Trials[0]
-	if trial.Error != "" || trial.Save == nil || trial.Save.Seconds <= 0 || len(trial.Memory) != 0 || trial.Save.ExtraMemoryBytes != nil {
-		t.Errorf("%+v", trial)
-	}
-	if n, err := s.Do("DBSIZE"); err != nil || n != int64(0) {
-		t.Fatalf("%v keys were left, %v", n, err)
-	}
-	if _, err := s.Do("SET", "precious", "data"); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, errs, err := b.run(args...)
-	if err == nil && !strings.Contains(b.last().Trials[0].Error, "must be empty") {
-		t.Errorf("a server with data was written to: %s", errs)
+	lines := bufio.NewScanner(progress)
+	for lines.Scan() && !strings.HasSuffix(lines.Text(), ": save") {
 	}
-	if n, _ := s.Do("GET", "precious"); n != "data" {
-		t.Errorf("the data of the server: %v", n)
+	time.Sleep(200 * time.Millisecond) // of the 500 that the canary saves
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Process.Signal(syscall.SIGINT) // a key that bounces
+	for lines.Scan() {
+	}
+	_ = cmd.Wait()
+	trials := b.last().Trials
+	if len(trials) != 1 || !trials[0].Partial || trials[0].Error != "" || trials[0].Save == nil || trials[0].Save.Error != "interrupted" {
+		t.Errorf("%+v", trials)
+	}
+}
+
+// A reader of the progress that goes away ends no run.
+func TestReaderGoesAway(t *testing.T) {
+	b := newBench(t)
+	cmd := b.command(append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "thread", "-no-apart")...)
+	progress, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	bufio.NewScanner(progress).Scan()
+	_ = progress.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if run := b.last(); run.Partial != "" || len(run.Trials) != 1 {
+		t.Errorf("partial %q, %d trials", run.Partial, len(run.Trials))
+	}
+}
+
+// A server that somebody else runs must be empty, and is again afterwards: a key
+// in another database is data too, and the dump is what it would start on.
+func TestServerThatRunsAlready(t *testing.T) {
+	for name, bin := range map[string]string{"kvd": kvdBin, "redis-server": "redis-server"} {
+		t.Run(name, func(t *testing.T) {
+			if name == "redis-server" {
+				bin = oracle(t, bin)
+			}
+			dir := t.TempDir()
+			s, err := host.Start(t.Context(), host.Launch{Name: name, Bin: bin, Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Stop()
+			b := newBench(t)
+			b.T = t
+			args := append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "none", "-server", "mine="+s.Addr, "-no-apart")
+			b.ok(args...)
+			trial := b.last().Trials[0]
+			if trial.Error != "" || trial.Save == nil || trial.Save.Seconds <= 0 || len(trial.Memory) != 0 || trial.Save.ExtraMemoryBytes != nil {
+				t.Errorf("%+v", trial)
+			}
+			if n, err := s.Do("DBSIZE"); err != nil || n != int64(0) {
+				t.Fatalf("%v keys were left, %v", n, err)
+			}
+			if st, err := os.Stat(filepath.Join(dir, "dump.rdb")); err != nil || st.Size() > 1000 {
+				t.Errorf("keys were left in the dump: %v, %v", st, err)
+			}
+			for _, db := range []string{"0", "3"} {
+				if _, err := s.Do("SELECT", db); err != nil {
+					continue // kvd has one database
+				}
+				if _, err := s.Do("SET", "precious", "data"); err != nil {
+					t.Fatal(err)
+				}
+				_, errs, err := b.run(args...)
+				if err == nil || !strings.Contains(errs, "must be empty") {
+					t.Errorf("a server with data was measured: %v, %s", err, errs)
+				}
+				if n, _ := s.Do("GET", "precious"); n != "data" {
+					t.Errorf("the data of the server: %v", n)
+				}
+				if _, err := s.Do("FLUSHALL"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -45,8 +45,11 @@ func (p *progress) step(text string, done float64) {
 		text += fmt.Sprintf(" %3.0f %%", 100*done)
 	}
 	text = fmt.Sprintf("%4.0f s  %s", now.Sub(p.begin).Seconds(), text)
-	if width, _, err := term.GetSize(int(p.out.Fd())); err == nil && len(text) >= width {
-		text = text[:max(0, width-1)]
+	// A terminal that does not know its width says 0. Names may be of any letters.
+	if width, _, err := term.GetSize(int(p.out.Fd())); err == nil && width > 0 {
+		if letters := []rune(text); len(letters) >= width {
+			text = string(letters[:width-1])
+		}
 	}
 	fmt.Fprintf(p.out, "\r\x1b[K%s", text)
 }

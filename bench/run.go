@@ -27,7 +27,10 @@ import (
 	"kvd/bench/internal/trial"
 )
 
-var errInterrupted = errors.New("interrupted; what was measured until then is kept, marked partial")
+var (
+	errInterrupted = errors.New("interrupted; what was measured until then is kept, marked partial")
+	errTooEarly    = errors.New("interrupted before anything was measured")
+)
 
 // quick is the scale of the comparison without arguments: under a minute, under 1 GB.
 const (
@@ -150,9 +153,13 @@ func runCommand(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	keepOnWithoutReader()
 	m := &measuring{runOptions: o, bar: newProgress(os.Stderr)}
 	defer m.bar.clear()
 	if err := m.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errTooEarly
+		}
 		return err
 	}
 	defer m.cleanup()
@@ -181,11 +188,12 @@ func (m *measuring) prepare(ctx context.Context) (err error) {
 	if m.contestants, err = m.findContestants(); err != nil {
 		return err
 	}
-	if m.root, err = os.MkdirTemp(m.dir, "kvd-bench-"); err != nil {
+	if m.root, err = scratch.make(m.dir); err != nil {
 		return fmt.Errorf("-dir: %w", err)
 	}
 	if m.store, err = store.Open(m.results); err != nil {
-		return errors.Join(err, os.RemoveAll(m.root))
+		scratch.remove()
+		return err
 	}
 	if slices.ContainsFunc(m.contestants, contest.Contestant.NeedsKvd) {
 		m.bar.step("building kvd", -1)
@@ -237,7 +245,7 @@ func (m *measuring) findContestants() ([]contest.Contestant, error) {
 
 func (m *measuring) cleanup() {
 	_ = m.store.Close()
-	_ = os.RemoveAll(m.root)
+	scratch.remove()
 	if m.built != nil {
 		m.built()
 	}
@@ -286,7 +294,10 @@ func (m *measuring) try(ctx context.Context, c contest.Contestant) (string, erro
 		return "", err
 	}
 	defer func() { s.Stop(); _ = os.RemoveAll(dir) }()
-	return s.Version(), nil
+	if s.Remote {
+		err = trial.Empty(s)
+	}
+	return s.Version(), err
 }
 
 func (m *measuring) open(ctx context.Context, c contest.Contestant) (s *host.Server, dir string, err error) {

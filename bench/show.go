@@ -48,6 +48,9 @@ func listCommand(_ context.Context, args []string) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("list: unexpected %q", fs.Arg(0))
+	}
 	s, err := store.OpenReadOnly(*results)
 	if err != nil {
 		return err

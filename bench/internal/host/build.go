@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 )
 
 const module = "kvd"
@@ -44,7 +45,10 @@ func BuildKvd(ctx context.Context) (path string, cleanup func(), err error) {
 	path = filepath.Join(dir, "kvd")
 	build := exec.CommandContext(ctx, goBin, "build", "-o", path, "./cmd/kvd")
 	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	// Killed with its compilers, it leaves nothing but what is in dir.
+	build.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	build.Cancel = func() error { return syscall.Kill(-build.Process.Pid, syscall.SIGKILL) }
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "GOTMPDIR="+dir)
 	if out, err := build.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir)
 		return "", cleanup, fmt.Errorf("building kvd in %s: %w\n%s", root, because(ctx, err), out)

@@ -257,6 +257,10 @@ func Attach(ctx context.Context, name, addr string) (*Server, error) {
 	defer cancel()
 	s := &Server{Name: name, Addr: addr, Remote: true}
 	info, err := s.InfoContext(ctx)
+	var refused ReplyError
+	if errors.As(err, &refused) && strings.HasPrefix(string(refused), "NOAUTH") {
+		err = fmt.Errorf("it wants a password, and there is no way to give one: %w", err)
+	}
 	if err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%s at %s does not answer: %w", name, addr, err)

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"kvd/bench/internal/contest"
@@ -74,10 +75,21 @@ func Run(ctx context.Context, o Options) result.Trial {
 		r.out.Skipped = err.Error()
 	case ctx.Err() != nil:
 		r.out.Partial = true
+		r.cut(context.Cause(ctx).Error())
 	case err != nil:
 		r.out.Error = err.Error()
 	}
 	return r.out
+}
+
+// cut words what the interruption met: neither the save nor the load has failed.
+func (r *runner) cut(cause string) {
+	if s := r.out.Save; s != nil && strings.Contains(s.Error, cause) {
+		s.Error = "interrupted"
+	}
+	if l := r.out.Load; l != nil && strings.Contains(l.Error, cause) {
+		l.Error = "interrupted"
+	}
 }
 
 // skip is the reason why a trial does not apply; it is no failure.
@@ -197,27 +209,59 @@ func (r *runner) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// end stops the server, or takes the trial's keys out of one that was not started here.
+// emptyLimit is for a save that was under way when the trial was cut.
+const emptyLimit = 30 * time.Second
+
+// end stops the server, or takes the trial's keys out of one that was not started
+// here: of its memory, and of the dump that it would start on.
 func (r *runner) end() error {
+	defer r.server.Stop()
 	if !r.server.Remote {
-		r.server.Stop()
 		return nil
 	}
-	_, err := r.server.Do("FLUSHALL")
-	r.server.Stop()
-	return err
+	if _, err := r.server.Do("FLUSHDB"); err != nil {
+		return fmt.Errorf("the keys of the trial are left in %s: %w", r.Contestant.Addr, err)
+	}
+	if r.out.Save == nil {
+		return nil
+	}
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		_, err := r.server.Do("SAVE")
+		if err == nil {
+			return nil
+		}
+		if !strings.Contains(err.Error(), "in progress") || time.Since(begin) > emptyLimit {
+			return fmt.Errorf("the keys of the trial are left in the dump of %s: %w", r.Contestant.Addr, err)
+		}
+	}
+}
+
+// Empty returns an error if the server holds keys, in whichever database: a trial
+// would overwrite them, and its save would be of them too.
+func Empty(s *host.Server) error {
+	info, err := s.Info("keyspace")
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	for field, text := range info { // db0:keys=1,expires=0,avg_ttl=0
+		keys, _, _ := strings.Cut(strings.TrimPrefix(text, "keys="), ",")
+		if k, err := strconv.ParseInt(keys, 10, 64); err == nil && strings.HasPrefix(field, "db") {
+			n += k
+		}
+	}
+	if n != 0 {
+		return fmt.Errorf("%s holds %d keys; a server given by --server must be empty: its data would be overwritten", s.Addr, n)
+	}
+	return nil
 }
 
 // mustBeEmpty keeps a trial from writing into somebody's data.
 func (r *runner) mustBeEmpty() error {
-	n, err := r.dbSize()
-	if err == nil && n != 0 {
-		err = fmt.Errorf("%s holds %d keys; a server given by --server must be empty: its data would be overwritten", r.Contestant.Addr, n)
+	if err := Empty(r.server); err != nil {
+		return err
 	}
-	if err == nil {
-		err = r.knows()
-	}
-	return err
+	return r.knows()
 }
 
 // knows asks the server for the commands of the scenario.
