@@ -36,26 +36,43 @@ type Saving struct {
 	logFrom int64
 }
 
-// Bgsave sends the command of a save (BGSAVE FORK) and returns when the server
-// has answered, which it does after the clone or the cut. It is an error if the
-// server refuses.
-func (s *Server) Bgsave(ctx context.Context, command []string) (*Saving, error) {
+// PrepareSave notes the state before a save by command (BGSAVE FORK). It asks the
+// server for INFO, which Begin then need not do amid what is measured.
+func (s *Server) PrepareSave(ctx context.Context, command []string) (*Saving, error) {
 	before, err := s.InfoContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	v := &Saving{server: s, command: command, before: before, files: s.saved(), logFrom: s.logSize()}
+	return &Saving{server: s, command: command, before: before, files: s.saved(), logFrom: s.logSize()}, nil
+}
+
+// Begin sends the command and returns when the server has answered, which it does
+// after the clone or the cut. It is an error if the server refuses. It may be
+// called once.
+func (v *Saving) Begin(ctx context.Context) error {
 	v.begin = time.Now()
-	reply, err := s.DoContext(ctx, command...)
+	reply, err := v.server.DoContext(ctx, v.command...)
 	if err != nil {
-		return nil, fmt.Errorf("%s refuses %s: %w", s.Name, strings.Join(command, " "), err)
+		return fmt.Errorf("%s refuses %s: %w", v.server.Name, strings.Join(v.command, " "), err)
 	}
 	v.Reply = fmt.Sprint(reply)
-	return v, nil
+	return nil
 }
 
 // Begun returns the moment just before the command was sent.
 func (v *Saving) Begun() time.Time { return v.begin }
+
+// Bgsave is PrepareSave and Begin.
+func (s *Server) Bgsave(ctx context.Context, command []string) (*Saving, error) {
+	v, err := s.PrepareSave(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.Begin(ctx); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
 
 // Wait waits for the end of the save and says what the server tells of it; now
 // is the clock of AtSec and EndSec. The end is when the new dump stands in

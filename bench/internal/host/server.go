@@ -40,7 +40,7 @@ type Launch struct {
 	// and --dir, and no option of Redis.
 	Peer bool
 	Dir  string // of its data; created if it is missing
-	Log  string // file for its output, appended to; Dir/server.log by default
+	Log  string // file for its output, appended to; Dir/server.log by default. Its directory is the server's first one
 	Port int    // 0: chosen
 }
 
@@ -116,7 +116,9 @@ func start(ctx context.Context, l Launch) (*Server, error) {
 		return nil, err
 	}
 	s.cmd = exec.Command(l.Bin, l.arguments(port)...)
-	s.cmd.Dir = l.Dir
+	// Not l.Dir: that may lie on a disk that this process serves (see slowdisk), and
+	// the runtime holds still until the child has gone there.
+	s.cmd.Dir = filepath.Dir(s.log)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	begin := time.Now()

@@ -91,9 +91,13 @@ type Trial struct {
 	GeneratorBound bool    `json:"generator_bound,omitempty"` // closed loop above 80 % of the ceiling
 
 	FillSec float64 `json:"fill_sec,omitempty"`
+	// SettleSec is for how long the server was waited for after the fill, until it
+	// had next to nothing left to do; 30 means that it still had.
+	SettleSec float64 `json:"settle_sec,omitempty"`
 	// Windows by phase: "before", "during", "after", and the pair of equal
 	// length "idle" and "save": the last part of before and the first part of
-	// during, each as long as the shorter of the two.
+	// during, each as long as the shorter of the two. During goes on for up to 0.2 s
+	// after the save: a reply counts when it comes.
 	Windows map[string]*Window `json:"windows,omitempty"`
 	Series  *Series            `json:"series,omitempty"`
 	Memory  []MemorySample     `json:"memory,omitempty"`

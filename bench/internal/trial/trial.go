@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,8 +50,8 @@ type Options struct {
 }
 
 const (
-	saveLimit = 15 * time.Minute // for one background save
-	stopLimit = time.Minute
+	saveLimit   = 15 * time.Minute // for one background save
+	settleLimit = 30 * time.Second // for what the fill has left to do
 
 	pacedShare = 0.5 // of the ceiling: what a paced rate may be
 	boundShare = 0.8 // above it a closed loop measures the generator
@@ -125,6 +126,9 @@ func (r *runner) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
 	if err := r.fill(ctx); err != nil {
+		return err
+	}
+	if err := r.settle(ctx); err != nil {
 		return err
 	}
 	if r.Scenario.Quiet {
@@ -310,6 +314,14 @@ func (r *runner) fill(ctx context.Context) error {
 	return err
 }
 
+// settle waits for what the fill has left the server to do.
+func (r *runner) settle(ctx context.Context) error {
+	r.progress("settle", -1)
+	waited, err := r.server.Settle(ctx, settleLimit)
+	r.out.SettleSec = waited.Seconds()
+	return err
+}
+
 // tell sends a command, if there is one.
 func (r *runner) tell(command []string) error {
 	if len(command) == 0 {
@@ -361,6 +373,10 @@ func (r *runner) phases(ctx context.Context, g *load.Generator, sampler *host.Sa
 	if err := r.pause(ctx, g, "before", r.Before); err != nil {
 		return from, err
 	}
+	saving, err := r.server.PrepareSave(ctx, r.Contestant.Save)
+	if err != nil {
+		return from, err
+	}
 	if sampler != nil {
 		sampler.Pause()
 	}
@@ -368,7 +384,7 @@ func (r *runner) phases(ctx context.Context, g *load.Generator, sampler *host.Sa
 	if err := r.pause(ctx, g, "save", g.NextSlot()-g.Now()); err != nil {
 		return from, err
 	}
-	saving, err := r.server.Bgsave(ctx, r.Contestant.Save)
+	err = saving.Begin(ctx)
 	if sampler != nil {
 		sampler.Resume()
 	}
@@ -422,31 +438,36 @@ func (r *runner) record(rec *load.Recording, from, end time.Duration) {
 		r.out.LagP99Usec = &lag
 	}
 	r.out.Windows = map[string]*result.Window{}
-	window := func(name string, from, to time.Duration) {
-		if to > from {
-			r.out.Windows[name] = rec.Window(from, to)
-		}
+	for name, w := range cut(r.out.Save, from, end, seconds(r.out.Series.StepSec)) {
+		r.out.Windows[name] = rec.Window(w.from, w.to)
 	}
-	save := r.out.Save
-	if save == nil {
-		window("before", from, end)
-		return
-	}
-	// Windows consist of slots. The one in which the save ended belongs to it.
-	slot := seconds(r.out.Series.StepSec)
-	at, saved := seconds(save.AtSec).Truncate(slot), end
-	if save.EndSec > save.AtSec {
-		saved = (seconds(save.EndSec) + slot - 1).Truncate(slot)
-	}
-	length := min(at-from.Round(slot), saved-at) // from is no boundary
-	window("before", from, at)
-	window("during", at, saved)
-	window("after", saved, end)
-	window("idle", at-length, at)
-	window("save", at, at+length)
 	if before := r.out.Windows["before"]; before != nil && r.out.TargetRate == 0 && r.CeilingOps > 0 {
 		r.out.GeneratorBound = before.OpsPerSecond > boundShare*r.CeilingOps
 	}
+}
+
+// span is a part of a trial, since the generator's start.
+type span struct{ from, to time.Duration }
+
+// cut returns the windows of a trial whose clients ran from from to end. They
+// consist of slots. A reply counts in the slot in which it came, so that the slot
+// after the one in which the save ended belongs to it too: it has the replies to
+// what was sent during the save, and what its end costs.
+func cut(save *result.Save, from, end, slot time.Duration) map[string]span {
+	if save == nil {
+		return map[string]span{"before": {from, end}}
+	}
+	at, saved := seconds(save.AtSec).Truncate(slot), end
+	if save.EndSec > save.AtSec {
+		saved = min(end, (seconds(save.EndSec) + 2*slot - 1).Truncate(slot))
+	}
+	length := min(at-from.Round(slot), saved-at) // from is no boundary
+	out := map[string]span{
+		"before": {from, at}, "during": {at, saved}, "after": {saved, end},
+		"idle": {at - length, at}, "save": {at, at + length},
+	}
+	maps.DeleteFunc(out, func(_ string, w span) bool { return w.to <= w.from })
+	return out
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
