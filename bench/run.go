@@ -49,6 +49,7 @@ type runOptions struct {
 	rounds                 int
 	before, after          time.Duration
 	seed                   uint64
+	rate                   float64 // below 0: each scenario's own
 	dir, results, html     string
 	jsonl                  string
 	noApart                bool
@@ -69,6 +70,7 @@ func parseRun(args []string) (o runOptions, err error) {
 	fs.DurationVar(&o.before, "before", 0, "clients before the save (default 1s; with -scale full 10s)")
 	fs.DurationVar(&o.after, "after", 0, "clients after the save (default 500ms; with -scale full 3s)")
 	fs.Uint64Var(&o.seed, "seed", 1, "of keys and values")
+	fs.Float64Var(&o.rate, "rate", -1, "requests a second of all clients in every scenario with clients, 0 for as fast as replies come (default: the scenario's)")
 	fs.StringVar(&o.label, "label", "", "a name for the run in list")
 	fs.StringVar(&o.dir, "dir", os.TempDir(), "where the servers keep their data meanwhile")
 	fs.StringVar(&o.html, "html", "", "`file` of the HTML report (default: in the results, with pictures beside it)")
@@ -317,6 +319,9 @@ func (m *measuring) open(ctx context.Context, c contest.Contestant) (s *host.Ser
 // sized returns what a scenario measures at the scale of the run.
 func (m *measuring) sized(s scenario.Scenario) []scenario.Scenario {
 	factor, _ := m.factor() // was checked
+	if m.rate >= 0 {
+		s.Rate = m.rate
+	}
 	list := s.Scaled(factor)
 	if n := len(list); m.scale == "quick" && n > 3 {
 		list = []scenario.Scenario{list[0], list[n/2], list[n-1]}
