@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"kvd/kv"
 	"kvd/snapshot/rdb"
@@ -261,6 +262,125 @@ func TestRepairMiddle(t *testing.T) {
 		}
 		if dbs == 3 && at < len(file)/4 && lost > len(want)/2 {
 			t.Errorf("%d: %d of %d keys are lost though databases follow: %+v", i, lost, len(want), rep.Lost)
+		}
+	}
+}
+
+// TestResyncIsCertain: where reading goes on a record begins, behind the damage, whatever that is.
+func TestResyncIsCertain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(31, 32))
+	found := 0
+	for i := range 60 {
+		file := bigDump(rng, 3000, 1)
+		starts := map[int64]bool{}
+		for _, r := range records(t, file) {
+			starts[r.from] = true
+		}
+		at, size := 20_000+rng.IntN(len(file)/2), 1+rng.IntN(8000)
+		sector := file[at : at+size]
+		switch i % 4 {
+		case 0:
+			clear(sector)
+		case 1:
+			for j := range sector {
+				sector[j] = byte(rng.Uint32())
+			}
+		case 2: // many short records, of which one would not know where they end
+			copy(sector, bytes.Repeat([]byte("\x00\x00\x00"), size/3))
+		case 3:
+			copy(sector, file[at-10_000:])
+		}
+		s := newScan(bytes.NewReader(file), int64(len(file)), time.Now())
+		err := s.whole(context.Background())
+		from := s.dec.Place().Start
+		if !s.isDamage(err) || errors.Is(err, rdb.ErrChecksum) {
+			continue // it looks like records
+		}
+		next, ok, err := s.resync(context.Background(), from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			found++
+			if !starts[next] {
+				t.Errorf("%d: %d bytes at %d damaged, found at %d, goes on at %d, where no record begins", i, size, at, from, next)
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("found the way back %d times only", found)
+	}
+}
+
+// TestResyncEmbedded: records inside a value are none, though they are many in a row.
+func TestResyncEmbedded(t *testing.T) {
+	var inner []byte
+	for i := range 200 {
+		inner = append(inner, byte(rdb.TypeString))
+		inner = rdb.AppendString(rdb.AppendString(inner, fmt.Append(nil, "inner", i), nil), []byte("v"), nil)
+	}
+	sink := &bytesSink{}
+	e := rdb.NewEncoder(make([]byte, 1<<16), rdb.EncoderOptions{})
+	e.Reset(sink)
+	e.Header()
+	e.SelectDB(0)
+	e.ResizeDB(1000, 0)
+	for i := range 100 {
+		value := []byte("value")
+		if i == 5 {
+			value = inner
+		}
+		e.String(fmt.Append(nil, "outer", i), value, 0)
+	}
+	e.Footer()
+	list := records(t, sink.b)
+	sink.b[list[2].from] = 0x99
+	s := newScan(bytes.NewReader(sink.b), int64(len(sink.b)), time.Now())
+	if err := s.whole(context.Background()); !s.isDamage(err) {
+		t.Fatal(err)
+	}
+	at, ok, err := s.resync(context.Background(), list[2].from)
+	for _, r := range list[3:] {
+		if r.from == at {
+			return
+		}
+	}
+	t.Errorf("goes on at %d, %v %v; the large value is at %d … %d", at, ok, err, list[5].from, list[5].to)
+}
+
+// TestRepairDatabases: where a change of the database is lost, no key gets into a wrong one.
+func TestRepairDatabases(t *testing.T) {
+	rng := rand.New(rand.NewPCG(33, 34))
+	const blocks, keys = 6, 60
+	for k := 1; k < blocks; k++ {
+		sink := &bytesSink{}
+		e := rdb.NewEncoder(make([]byte, 1<<16), rdb.EncoderOptions{Checksum: true})
+		e.Reset(sink)
+		e.Header()
+		border := int64(0)
+		for b := range blocks {
+			if b == k {
+				border = e.Bytes()
+			}
+			e.SelectDB(b % 2)
+			if b < 2 {
+				e.ResizeDB(1000, 0)
+			}
+			for i := range keys {
+				e.String(fmt.Append(nil, "key:", b, ":", i), randomValue(rng), 0)
+			}
+		}
+		e.Footer()
+		want := records(t, sink.b)
+		for i := border - 3; i < border+20; i++ {
+			sink.b[i] = byte(0x80 | rng.Uint32())
+		}
+		rep, got, err := repaired(t, t.TempDir(), sink.b)
+		if err != nil || strangers(got, want) > 1 {
+			t.Errorf("block %d: %d of %d keys are wrong: %+v %v", k, strangers(got, want), len(got), rep, err)
+		}
+		if k < blocks-2 && len(got) < (k+blocks-k-2)*keys {
+			t.Errorf("block %d: %d keys kept: %+v", k, len(got), rep)
 		}
 	}
 }

@@ -205,6 +205,15 @@ func TestVerifyReport(t *testing.T) {
 	if !errors.Is(err, rdb.ErrFormat) || rep.Failed == nil || !strings.HasPrefix(rep.Failed.Doing, "read-") || rep.Keys < 4900 || rep.Bytes != res.Bytes-100 {
 		t.Errorf("cut off: %+v %v", rep, err)
 	}
+	twice := []byte("REDIS0003\xfe\x02\x00\x01a\x01b\x00\x01a\x01c\xff")
+	var dup *DuplicateError
+	_, err = Verify(context.Background(), bytes.NewReader(twice), int64(len(twice)), VerifyOptions{Unique: true})
+	if !errors.As(err, &dup) || string(dup.Key) != "a" || dup.DB != 2 {
+		t.Error(err)
+	}
+	if _, err = Verify(context.Background(), bytes.NewReader(twice), int64(len(twice)), VerifyOptions{}); err != nil {
+		t.Error(err)
+	}
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(cause)

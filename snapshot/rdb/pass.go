@@ -307,7 +307,7 @@ func (c *lzfChecker) feed(p []byte) {
 		case lzfAtControl:
 			if b < lzfMaxLit {
 				c.skip = b + 1
-				c.add(b + 1)
+				c.op += b + 1
 				continue
 			}
 			c.n, c.back, c.state = b>>5, b&0x1f<<8, lzfAtDistance
@@ -321,13 +321,8 @@ func (c *lzfChecker) feed(p []byte) {
 			if c.back+b+1 > c.op {
 				c.bad = true
 			}
-			c.add(c.n + 2)
+			c.op += c.n + 2
 			c.state = lzfAtControl
 		}
 	}
-}
-
-func (c *lzfChecker) add(n int) {
-	c.op += n
-	c.bad = c.bad || c.op > c.length
 }
