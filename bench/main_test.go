@@ -50,18 +50,30 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// bench is the program with a results directory of its own.
+// bench is the program with directories of its own for its results and for what it
+// keeps for a while.
 type bench struct {
 	*testing.T
-	results string
+	results, temp string
 }
 
-func newBench(t *testing.T) *bench { return &bench{t, filepath.Join(t.TempDir(), "results")} }
+func newBench(t *testing.T) *bench { return benchIn(t, filepath.Join(t.TempDir(), "results")) }
+
+func benchIn(t *testing.T, results string) *bench {
+	t.Helper()
+	// Not t.TempDir: what a killed program leaves there may still be in use.
+	temp, err := os.MkdirTemp("", "kvd-bench-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
+	return &bench{t, results, temp}
+}
 
 func (b *bench) command(args ...string) *exec.Cmd {
 	name := args[0]
 	cmd := exec.Command(os.Args[0], append([]string{asProgram, name, "-results", b.results}, args[1:]...)...)
-	cmd.Env = append(os.Environ(), "KVD_BIN="+kvdBin)
+	cmd.Env = append(os.Environ(), "KVD_BIN="+kvdBin, "TMPDIR="+b.temp)
 	return cmd
 }
 
@@ -235,12 +247,13 @@ func TestCanariesAreCaught(t *testing.T) {
 	b := newBench(t)
 	b.ok(append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "canary-pause,canary-leak,pebble", "-rounds", "3", "-no-apart")...)
 	_, samples := b.last().Collect()
+	// The least of the rounds: a busy machine makes pauses longer, never shorter.
 	value := func(contestant, metric string) float64 {
 		t.Helper()
 		for g, list := range samples {
 			for _, s := range list {
 				if g.Contestant == contestant && s.Name == metric {
-					return result.Median(s.Values)
+					return slices.Min(s.Values)
 				}
 			}
 		}
@@ -248,7 +261,7 @@ func TestCanariesAreCaught(t *testing.T) {
 		return 0
 	}
 	const paused, leaked = 50, 100 // ms, MB
-	if gap := value("canary-pause", "longest gap, save"); gap < paused || gap > 1.5*paused {
+	if gap := value("canary-pause", "longest gap, save"); gap < 0.95*paused || gap > 1.5*paused {
 		t.Errorf("a pause of %d ms is seen as a gap of %g ms", paused, gap)
 	}
 	if longest := value("canary-pause", "write max, save"); longest < paused*0.95 || longest > 1.5*paused {
@@ -375,6 +388,9 @@ func TestAnInterruptedRunIsKept(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != 130 || !cut.Partial || cut.Windows["before"] == nil || cut.Windows["before"].Ops["write"].Count == 0 {
 				t.Errorf("exit status %d; the trial that was cut: %+v", code, cut)
 			}
+			if left, err := os.ReadDir(b.temp); err != nil || len(left) != 0 {
+				t.Errorf("%v are left, %v", left, err)
+			}
 			if list := b.ok("list"); !strings.Contains(list, "partial") {
 				t.Errorf("list does not say that the run is partial:\n%s", list)
 			}
@@ -490,7 +506,7 @@ func TestFullDiskUnderTheResults(t *testing.T) {
 		t.Skip("no small disk to fill: ", err)
 	}
 	defer func() { _ = syscall.Unmount(dir, 0) }()
-	b := &bench{t, filepath.Join(dir, "results")}
+	b := benchIn(t, filepath.Join(dir, "results"))
 	args := append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "thread", "-no-apart")
 	b.ok(args...)
 	first := b.last().ID

@@ -53,7 +53,6 @@ type runOptions struct {
 	dir, results, html     string
 	jsonl                  string
 	noApart                bool
-	only                   string
 }
 
 func parseRun(args []string) (o runOptions, err error) {
