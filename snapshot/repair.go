@@ -16,8 +16,12 @@ import (
 
 // RepairOptions say how to repair. The zero value is good.
 type RepairOptions struct {
-	Force bool      // replace the output file if it exists
-	Now   time.Time // by which keys count as expired; zero means the time of the call
+	Force bool // replace the output file if it exists
+	// DropRefused leaves out what Load refuses: keys of types other than string,
+	// function libraries and module data. Where a type was damaged a key may look like one
+	// of another type.
+	DropRefused bool
+	Now         time.Time // by which keys count as expired; zero means the time of the call
 }
 
 // RepairReport is what a repair kept and what it could not.
@@ -38,6 +42,7 @@ type RepairReport struct {
 	// Duplicates is how many keys were left out since the file had them before,
 	// as Load would refuse them.
 	Duplicates int64
+	Dropped    int64 // left out because of DropRefused
 	Others     int64 // function libraries and module data that were kept
 	Trailing   int64 // bytes behind the end of a sound file, which are left out
 	Counts           // kept
@@ -45,7 +50,9 @@ type RepairReport struct {
 }
 
 // Whole reports whether everything that was saved is in the new file.
-func (r *RepairReport) Whole() bool { return len(r.Lost) == 0 && !r.Doubtful && r.Duplicates == 0 }
+func (r *RepairReport) Whole() bool {
+	return len(r.Lost) == 0 && !r.Doubtful && r.Duplicates == 0 && r.Dropped == 0
+}
 
 // LostRange is a part of a file that could not be kept. It ends with the file or
 // where records are found again.
@@ -126,7 +133,7 @@ const headerBytes = 9
 
 // plan finds what can be kept.
 func (r *repair) plan(ctx context.Context) error {
-	r.scan = newScan(r.src, r.size, r.o.Now)
+	r.scan = newScan(r.src, r.size, r.o)
 	err := r.scan.whole(ctx)
 	if err != nil && r.scan.isDamage(err) {
 		r.rep.Damage = err
@@ -137,6 +144,7 @@ func (r *repair) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.rep.Dropped = r.scan.dropped
 	_, err = r.scan.src.ReadAt(r.head[:], 0)
 	r.rep.Size, r.rep.Version, r.rep.Lost = r.size, r.scan.version, r.scan.lost
 	r.rep.Duplicates, r.rep.Others, r.rep.Trailing = r.scan.duplicates, r.scan.others, r.scan.trailing
@@ -154,7 +162,7 @@ func (r *repair) salvage(ctx context.Context) error {
 		return err
 	}
 	if patched != nil {
-		again := newScan(patched, r.size, r.o.Now)
+		again := newScan(patched, r.size, r.o)
 		switch err := again.whole(ctx); {
 		case err == nil:
 			r.scan, r.rep.Mended = again, patched.mended(r.src)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"time"
 
 	"kvd/snapshot/rdb"
 )
@@ -24,6 +23,8 @@ type scan struct {
 	src        io.ReaderAt
 	size       int64
 	now        int64 // Unix milliseconds
+	drop       bool  // what Load refuses
+	dropped    int64
 	dec        *rdb.Decoder
 	version    int
 	unique     *keySet
@@ -39,8 +40,8 @@ type scan struct {
 	homeless   bool // behind damage: until the next SELECTDB no key's database is known
 }
 
-func newScan(src io.ReaderAt, size int64, now time.Time) *scan {
-	return &scan{src: src, size: size, now: now.UnixMilli(), unique: newKeySet(src), counts: map[int]*DatabaseCounts{},
+func newScan(src io.ReaderAt, size int64, o RepairOptions) *scan {
+	return &scan{src: src, size: size, now: o.Now.UnixMilli(), drop: o.DropRefused, unique: newKeySet(src), counts: map[int]*DatabaseCounts{},
 		hints: map[int]uint64{}, selected: map[int]bool{}}
 }
 
@@ -97,6 +98,10 @@ func (s *scan) read(ctx context.Context) error {
 			}
 		default:
 			if ev.Kind == rdb.KindOther {
+				if s.drop {
+					s.dropped++
+					continue
+				}
 				s.others++
 			}
 			s.keep(ev.Start, noDB)
@@ -116,6 +121,10 @@ func (s *scan) keep(from int64, db int) {
 
 // key keeps a key, unless the file had it before.
 func (s *scan) key(ev *rdb.Event) error {
+	if s.drop && ev.Type != rdb.TypeString {
+		s.dropped++
+		return nil
+	}
 	if ev.ExpireAtMs == 0 || ev.ExpireAtMs > s.now {
 		twice, err := s.unique.add(ev, s.dec.Version())
 		if err != nil {

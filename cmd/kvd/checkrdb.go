@@ -25,11 +25,15 @@ func rdbOption(argv []string) (tool rdbTool, ok bool) {
 	if len(argv) == 0 || argv[0] != "--check-rdb" && argv[0] != "--repair-rdb" {
 		return nil, false
 	}
-	force, files := false, []string{}
+	var o snapshot.RepairOptions
+	var files []string
 	for _, arg := range argv[1:] {
-		if arg == "--force" && argv[0] == "--repair-rdb" {
-			force = true
-		} else {
+		switch {
+		case arg == "--force" && argv[0] == "--repair-rdb":
+			o.Force = true
+		case arg == "--drop-unsupported" && argv[0] == "--repair-rdb":
+			o.DropRefused = true
+		default:
 			files = append(files, arg)
 		}
 	}
@@ -37,10 +41,10 @@ func rdbOption(argv []string) (tool rdbTool, ok bool) {
 	case argv[0] == "--check-rdb" && len(files) == 1:
 		return func(stdout, stderr io.Writer) int { return runCheckRDB(stdout, stderr, files[0]) }, true
 	case argv[0] == "--repair-rdb" && len(files) == 2:
-		return func(stdout, stderr io.Writer) int { return runRepairRDB(stdout, stderr, files[0], files[1], force) }, true
+		return func(stdout, stderr io.Writer) int { return runRepairRDB(stdout, stderr, files[0], files[1], o) }, true
 	}
 	return func(_, stderr io.Writer) int {
-		fmt.Fprint(stderr, "Usage: kvd --check-rdb FILE\n       kvd --repair-rdb IN OUT [--force]\n")
+		fmt.Fprint(stderr, "Usage: kvd --check-rdb FILE\n       kvd --repair-rdb IN OUT [--force] [--drop-unsupported]\n")
 		return 1
 	}, true
 }
@@ -186,10 +190,10 @@ func printable(s string) string {
 
 // runRepairRDB writes what can be kept of a damaged file. The status is 0 if everything was kept, 2 if
 // something is lost or doubtful, 1 if no file was written.
-func runRepairRDB(stdout, stderr io.Writer, in, out string, force bool) int {
+func runRepairRDB(stdout, stderr io.Writer, in, out string, o snapshot.RepairOptions) int {
 	ctx, stop := untilSignal()
 	defer stop()
-	rep, err := snapshot.Repair(ctx, in, out, snapshot.RepairOptions{Force: force})
+	rep, err := snapshot.Repair(ctx, in, out, o)
 	if rep.Damage != nil {
 		fmt.Fprintf(stdout, "Damage: %v\n", rep.Damage)
 		if p := rep.Failed; p != nil {
@@ -202,7 +206,7 @@ func runRepairRDB(stdout, stderr io.Writer, in, out string, force bool) int {
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "Nothing was written: %v\n", err)
-		if errors.Is(err, os.ErrExist) && !force {
+		if errors.Is(err, os.ErrExist) && !o.Force {
 			fmt.Fprintln(stderr, "--force replaces an existing file, but never the one to be repaired")
 		}
 		return 1
@@ -239,8 +243,11 @@ func printRepair(w io.Writer, rep *snapshot.RepairReport, out string) {
 	if rep.Trailing > 0 {
 		fmt.Fprintf(w, "Left out: %d bytes behind the end of the file\n", rep.Trailing)
 	}
-	if rep.Refused > 0 || rep.Others > 0 {
-		fmt.Fprintf(w, "Note: %d keys are of types that kvd does not hold: it refuses the file, Redis does not\n", rep.Refused)
+	if rep.Dropped > 0 {
+		fmt.Fprintf(w, "Left out: %d keys and the like of types that kvd does not hold\n", rep.Dropped)
+	}
+	if n := rep.Refused + rep.Others; n > 0 {
+		fmt.Fprintf(w, "Note: kvd refuses this file since %d keys and the like are of types that it does not hold; --drop-unsupported leaves them out\n", n)
 	}
 	fmt.Fprintf(w, "%s: %d bytes, RDB version %d, verified\n", out, rep.Bytes, rep.Version)
 }

@@ -243,3 +243,19 @@ func TestRepairMends(t *testing.T) {
 		t.Error("it is not what it was")
 	}
 }
+
+// TestRepairUnsupported: what kvd does not hold is kept for Redis, or left out if asked for.
+func TestRepairUnsupported(t *testing.T) {
+	t.Parallel()
+	in, out := goldenDumps+"list.rdb", filepath.Join(t.TempDir(), "out")
+	if text, code := repair(t, in, out); code != 0 || !strings.Contains(text, "kvd refuses this file since 1 keys") {
+		t.Errorf("%d %s", code, text)
+	}
+	checkRDB(t, out)
+	if text, code := repair(t, "--force", "--drop-unsupported", in, out); code != 2 || !strings.Contains(text, "Left out: 1 keys") {
+		t.Errorf("%d %s", code, text)
+	}
+	if text, code := check(t, out); code != 0 {
+		t.Errorf("%d %s", code, text)
+	}
+}

@@ -31,7 +31,7 @@ func versionLine() string {
 const usage = `Usage: kvd [/path/to/redis.conf] [options] [-]
        kvd - (read the configuration from standard input)
        kvd --check-rdb FILE (what is in a dump, and whether it is sound)
-       kvd --repair-rdb IN OUT [--force] (write what can be read of a damaged dump as a new one)
+       kvd --repair-rdb IN OUT [--force] [--drop-unsupported] (write what can be read of a damaged dump as a new one)
        kvd -v or --version
        kvd -h or --help
 
