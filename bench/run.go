@@ -144,7 +144,7 @@ type measuring struct {
 	programs    contest.Programs
 	root        string // of the servers' directories
 	store       *store.Store
-	lost        error  // why a trial could not be put into the results
+	lost        error  // why the first trial that could not be put into the results was not
 	built       func() // removes the kvd that was built
 	bar         *progress
 }
@@ -278,9 +278,22 @@ func (m *measuring) describe(ctx context.Context) error {
 	return m.store.Begin(&m.run)
 }
 
-// sourceVersion is the revision of the source tree around the current directory, "" if
-// git knows none.
+// sourceVersion is the revision that the program was built from; go run writes none
+// down, so there it is that of the source tree around the current directory. "" if
+// neither is known.
 func sourceVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		set := map[string]string{}
+		for _, s := range info.Settings {
+			set[s.Key] = s.Value
+		}
+		if rev := set["vcs.revision"]; len(rev) > 7 {
+			if set["vcs.modified"] == "true" {
+				return rev[:7] + "-dirty"
+			}
+			return rev[:7]
+		}
+	}
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
 		return ""
@@ -377,8 +390,8 @@ func (m *measuring) keep(t result.Trial) {
 	err := m.store.PutTrial(m.run.ID, len(m.run.Trials)-1, &t)
 	if err != nil && m.lost == nil {
 		m.bar.line(fmt.Sprintf("bench: %v; the run goes on and will be kept elsewhere", err))
+		m.lost = err
 	}
-	m.lost = errors.Join(m.lost, err)
 }
 
 // ceilings measures what the generator can do in each shape of request.

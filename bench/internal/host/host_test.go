@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -309,6 +310,37 @@ func TestServersDieWithTheirParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantGone(t, pid)
+}
+
+// What a client of a server met says how the server ended, once.
+func TestExplain(t *testing.T) {
+	both(t, nil, func(t *testing.T, s *Server) {
+		broken := errors.New("connection reset")
+		if err := s.Explain(broken); err != broken {
+			t.Errorf("a server that runs: %v", err)
+		}
+		_ = syscall.Kill(s.PID, syscall.SIGKILL)
+		err := s.Explain(broken)
+		contains(t, err, "the process has ended: signal: killed", "connection reset")
+		if again := s.Explain(err); again != err {
+			t.Errorf("explained twice: %v", again)
+		}
+		if s.Explain(nil) != nil {
+			t.Error("an error where there was none")
+		}
+	})
+}
+
+func TestLastWords(t *testing.T) {
+	for log, want := range map[string]string{
+		"Ready\npanic: nil map\n\ngoroutine 1 [running]:\nmain.main()\n": "panic: nil map",
+		"level=INFO msg=open\nlevel=ERROR msg=\"no space\"\n":            `level=ERROR msg="no space"`,
+		"Ready to accept connections\nterror\n":                          "",
+	} {
+		if got := lastWords(log); got != want {
+			t.Errorf("%q: %q, want %q", log, got, want)
+		}
+	}
 }
 
 // A server that stands still does not keep the caller, and a late reply is not

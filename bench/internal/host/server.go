@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,8 @@ const (
 	tailBytes   = 4 << 10
 	tailLines   = 20
 	attachLimit = 10 * time.Second // for a server that accepts and says nothing
+
+	processEnded = "the process has ended"
 )
 
 // Launch says how to start a server. The address is 127.0.0.1 and a free port.
@@ -300,7 +303,7 @@ func (s *Server) exited() bool {
 
 // exit says how the process ended; call it after that.
 func (s *Server) exit() error {
-	return fmt.Errorf("the process has ended: %v", s.cmd.ProcessState)
+	return fmt.Errorf("%s: %v", processEnded, s.cmd.ProcessState)
 }
 
 // explain adds the server's end to an error of a connection to it.
@@ -314,6 +317,34 @@ func (s *Server) explain(err error) error {
 	case <-time.After(10 * pollEvery):
 		return err
 	}
+}
+
+// Explain adds to an error that a client of the server met how the process ended
+// and what it said last, if it has ended and the error does not say so already.
+func (s *Server) Explain(err error) error {
+	if err == nil || s.Remote || strings.Contains(err.Error(), processEnded) {
+		return err
+	}
+	if err = s.explain(err); !s.exited() {
+		return err
+	}
+	if words := lastWords(s.LogTail()); words != "" {
+		return fmt.Errorf("%w; it logged: %s", err, words)
+	}
+	return err
+}
+
+var complaint = regexp.MustCompile(`(?i)\b(panic|fatal|error|err)\b`)
+
+// lastWords returns the line of the end of a log that says why the server ended: the
+// first complaint, as a stack or a report follows it.
+func lastWords(log string) string {
+	for line := range strings.Lines(log) {
+		if complaint.MatchString(line) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // Alive tells whether the process runs; of a remote server, whether it answers

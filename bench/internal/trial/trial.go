@@ -52,6 +52,7 @@ type Options struct {
 const (
 	saveLimit   = 15 * time.Minute // for one background save
 	settleLimit = 30 * time.Second // for what the fill has left to do
+	replyLimit  = time.Minute      // for one reply: BGSAVE COPY answers when all is copied
 
 	pacedShare = 0.5 // of the ceiling: what a paced rate may be
 	boundShare = 0.8 // above it a closed loop measures the generator
@@ -124,7 +125,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.end()) }()
+	defer func() { err = errors.Join(r.server.Explain(err), r.end()) }()
 	if err := r.fill(ctx); err != nil {
 		return err
 	}
@@ -373,7 +374,9 @@ func (r *runner) phases(ctx context.Context, g *load.Generator, sampler *host.Sa
 	if err := r.pause(ctx, g, "before", r.Before); err != nil {
 		return from, err
 	}
-	saving, err := r.server.PrepareSave(ctx, r.Contestant.Save)
+	limited, cancel := context.WithTimeoutCause(ctx, replyLimit, fmt.Errorf("the server has not answered for %v", replyLimit))
+	defer cancel()
+	saving, err := r.server.PrepareSave(limited, r.Contestant.Save)
 	if err != nil {
 		return from, err
 	}
@@ -384,7 +387,7 @@ func (r *runner) phases(ctx context.Context, g *load.Generator, sampler *host.Sa
 	if err := r.pause(ctx, g, "save", g.NextSlot()-g.Now()); err != nil {
 		return from, err
 	}
-	err = saving.Begin(ctx)
+	err = saving.Begin(limited)
 	if sampler != nil {
 		sampler.Resume()
 	}
@@ -411,7 +414,7 @@ func (r *runner) wait(ctx context.Context, g *load.Generator, saving *host.Savin
 	save, err := saving.Wait(limited, g.Now)
 	r.out.Save = save
 	if err == nil && save.Error != "" {
-		err = errors.New("the save failed: " + save.Error)
+		err = errors.New(save.Error)
 	}
 	return err
 }
@@ -498,7 +501,7 @@ func (r *runner) quiet(ctx context.Context) error {
 		return err
 	}
 	if r.out.Save.Error != "" {
-		return errors.New("the save failed: " + r.out.Save.Error)
+		return errors.New(r.out.Save.Error)
 	}
 	if sampler != nil {
 		host.Summarize(r.out.Memory, r.out.Save)
