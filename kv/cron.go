@@ -40,12 +40,55 @@ func (s *Store) cron() {
 	}
 }
 
-// tidy frees deferred blocks of idle shards, a slice at a time.
+// gatherSlice is how many entries are moved under a shard's lock at a time.
+const gatherSlice = 32
+
+// tidy frees deferred blocks of idle shards, a slice at a time, and then moves
+// what was written beside a forked child into the room.
 func (s *Store) tidy() {
-	if s.deferred.Load() == 0 {
+	start := time.Now()
+	if s.deferred.Load() != 0 && !s.freeDeferred(start) {
 		return
 	}
-	start := time.Now()
+	if s.scattered.Swap(false) && !s.gather(start) {
+		s.scattered.Store(true)
+	}
+}
+
+// gather moves entries that lie apart, and tells whether it got through all
+// shards.
+func (s *Store) gather(start time.Time) bool {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		for more := true; more; {
+			sh.mu.Lock()
+			s.enter(sh)
+			if sh.guard.Mode != keyspace.None {
+				sh.mu.Unlock()
+				return false
+			}
+			more = sh.gather(gatherSlice)
+			sh.mu.Unlock()
+			if time.Since(start) > sweepBusy {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// gather moves entries of one table, and tells whether there may be more.
+func (sh *shard) gather(n int) bool {
+	for _, t := range sh.tables {
+		if t != nil && t.Gather(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// freeDeferred tells whether it got through all shards.
+func (s *Store) freeDeferred(start time.Time) bool {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		for more := true; more; {
@@ -54,10 +97,11 @@ func (s *Store) tidy() {
 			more = sh.guard.Mode == keyspace.None && sh.guard.Pending()
 			sh.mu.Unlock()
 			if time.Since(start) > sweepBusy {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // sweep looks for expired keys, segment by segment, and holds a shard's lock

@@ -62,6 +62,7 @@ type Store struct {
 	avgTTL       []atomic.Int64 // by database, milliseconds
 	nextSweep    int            // the cron's
 
+	scattered    atomic.Bool  // entries may lie apart, see keyspace.Table.Gather
 	deferred     atomic.Int64 // bytes that wait for the cut to pass
 	deferredPeak atomic.Int64 // since the cut
 	copyBytes    atomic.Int64 // the COPY engine's copy

@@ -128,6 +128,7 @@ func (v *View) abort() {
 
 func (v *View) releaseCollapse() {
 	if v.mode == ModeFork {
+		v.s.scattered.Store(true)
 		v.s.arena.ReleaseCollapse()
 	}
 }

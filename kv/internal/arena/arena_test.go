@@ -77,7 +77,11 @@ func TestRandom(t *testing.T) {
 			if n > 5000 && rng.Intn(20) != 0 {
 				n = 80
 			}
-			ref, err := heaps[h].Alloc(n)
+			alloc := heaps[h].Alloc
+			if n <= MaxSmall && rng.Intn(4) == 0 {
+				alloc = heaps[h].AllocApart
+			}
+			ref, err := alloc(n)
 			if err != nil {
 				t.Fatal(err)
 			}

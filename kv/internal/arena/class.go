@@ -17,6 +17,7 @@ const (
 	bigSlots  = 1 // at least, in a run of a class of 4 KiB and more
 	dataSlots = 4 // the same, in a heap of kind Data
 	maxRunLog = 4 // runs of smaller classes grow from 1 to 1<<4 pages
+	apartLog  = 2 // runs of AllocApart, which are short-lived, only to 1<<2
 )
 
 type class struct {

@@ -19,6 +19,7 @@ type run struct {
 	hint       uint8 // no free slot in a word below this one
 	class      uint8
 	listed     bool // in the list of runs with free slots
+	apart      bool // of AllocApart
 	used       [mapWords]uint64
 	cut        [mapWords]uint64
 }
@@ -29,6 +30,7 @@ type Heap struct {
 	a       *Arena
 	kind    Kind
 	partial [numClasses]uint32 // runs with free slots, newest first
+	apart   [numClasses]uint32 // the same, of AllocApart
 	count   [numClasses]uint32 // runs of the class
 	all     uint32             // list of all runs
 	bytes   int64              // in allocated slots
@@ -57,10 +59,35 @@ func (h *Heap) Alloc(n int) (Ref, error) {
 	id := h.partial[c]
 	if id == 0 {
 		var err error
-		if id, err = h.newRun(c); err != nil {
+		if id, err = h.newRun(c, h.kind); err != nil {
 			return 0, err
 		}
 	}
+	return h.take(id), nil
+}
+
+// AllocApart is Alloc for blocks that are written while a forked child lives: they
+// lie in chunks of their own, close together, so that few pages are copied
+// for them and no huge page of old data is split. They should be moved to
+// memory of Alloc when the child has gone (IsApart tells which), or they would
+// make the next child share these chunks. n must not exceed MaxSmall.
+func (h *Heap) AllocApart(n int) (Ref, error) {
+	c := classOf(n)
+	id := h.apart[c]
+	if id == 0 {
+		var err error
+		if id, err = h.newRun(c, apart); err != nil {
+			return 0, err
+		}
+	}
+	return h.take(id), nil
+}
+
+// IsApart tells whether the block at ref comes from AllocApart.
+func (a *Arena) IsApart(ref Ref) bool { return a.runs[a.pageRun[ref>>pageShift]].apart }
+
+// take takes a free slot of a run that has one.
+func (h *Heap) take(id uint32) Ref {
 	r := &h.a.runs[id]
 	w := r.hint
 	for r.used[w] == ^uint64(0) {
@@ -76,21 +103,24 @@ func (h *Heap) Alloc(n int) (Ref, error) {
 	h.bytes += int64(r.slotSize)
 	h.blocks++
 	slot := uint64(w)*64 + uint64(b)
-	return Ref(uint64(r.page)<<pageShift + slot*uint64(r.slotSize)), nil
+	return Ref(uint64(r.page)<<pageShift + slot*uint64(r.slotSize))
 }
 
-func (h *Heap) newRun(c int) (uint32, error) {
+func (h *Heap) newRun(c int, kind Kind) (uint32, error) {
 	// A heap's runs grow with it: 1, 2, 4 … pages once it has 4, 8, 16 … runs.
 	log := min(max(bits.Len32(h.count[c])-2, 0), maxRunLog)
+	if kind == apart {
+		log = min(log, apartLog)
+	}
 	n := int(classes[c].pages[log])
-	if h.kind == Data {
+	if kind == Data {
 		// An index segment may be a run of its own, so that its pages are free
 		// for others when it has grown; values stay, and share a record.
 		for n*PageSize < dataSlots*int(classes[c].size) {
 			n *= 2
 		}
 	}
-	page, ok := h.a.allocPages(n, h.kind)
+	page, ok := h.a.allocPages(n, kind)
 	if !ok {
 		return 0, ErrNoMemory
 	}
@@ -98,6 +128,7 @@ func (h *Heap) newRun(c int) (uint32, error) {
 	size := int(classes[c].size)
 	slots := n * PageSize / size
 	h.a.initRun(id, page, n, size, slots, c)
+	h.a.runs[id].apart = kind == apart
 	for p := range uint32(n) {
 		h.a.pageRun[page+p] = id
 	}
@@ -212,19 +243,27 @@ func (h *Heap) linkAll(id uint32) {
 
 // list puts a run that has free slots at the head of its class.
 func (h *Heap) list(id uint32, r *run) {
-	head := h.partial[r.class]
-	r.next, r.prev, r.listed = head, 0, true
-	if head != 0 {
-		h.a.runs[head].prev = id
+	head := h.head(r)
+	r.next, r.prev, r.listed = *head, 0, true
+	if *head != 0 {
+		h.a.runs[*head].prev = id
 	}
-	h.partial[r.class] = id
+	*head = id
+}
+
+// head returns the head of the list that the run belongs to.
+func (h *Heap) head(r *run) *uint32 {
+	if r.apart {
+		return &h.apart[r.class]
+	}
+	return &h.partial[r.class]
 }
 
 func (h *Heap) unlist(id uint32, r *run) {
 	if r.prev != 0 {
 		h.a.runs[r.prev].next = r.next
 	} else {
-		h.partial[r.class] = r.next
+		*h.head(r) = r.next
 	}
 	if r.next != 0 {
 		h.a.runs[r.next].prev = r.prev

@@ -9,17 +9,19 @@ import (
 
 // Kind separates memory that is rewritten all the time from memory that is
 // not: index segments and values never share a chunk, so that what a forked
-// child makes the kernel copy stays dense.
+// child makes the kernel copy stays dense. For the same reason what is written
+// while a child lives has chunks of its own (AllocApart).
 type Kind uint8
 
 // The kinds of memory.
 const (
 	Data Kind = iota
 	Index
+	apart // runs of AllocApart, in heaps of any kind
 	numKinds
 )
 
-func (k Kind) String() string { return [...]string{"data", "index"}[k] }
+func (k Kind) String() string { return [...]string{"data", "index", "apart"}[k] }
 
 type chunkState uint8
 
@@ -28,6 +30,7 @@ const (
 	chunkReady                   // touched ahead, all pages free
 	chunkData                    // pages belong to runs of kind Data
 	chunkIndex                   // pages belong to runs of kind Index
+	chunkApart                   // pages belong to runs of AllocApart
 	chunkEmpty                   // all pages free, to be given back
 	chunkGone                    // given back to the system
 	chunkBusy                    // in the keeper's hands
@@ -52,12 +55,13 @@ type pages struct {
 	empty []int // chunks to give back
 	gone  []int // chunks given back
 
-	freeRuns []uint32 // IDs of unused run records
-	topRun   uint32
-	inUse    int64  // pages in runs
-	hugeOff  string // why there are no huge pages, "" if there are
-	resident int    // chunks touched and not given back
-	joining  int    // chunk in the collapser's hands, which must not be given back; 0: none
+	freeRuns   []uint32 // IDs of unused run records
+	topRun     uint32
+	inUse      int64  // pages in runs
+	apartPages int64  // of them, in runs of AllocApart
+	hugeOff    string // why there are no huge pages, "" if there are
+	resident   int    // chunks touched and not given back
+	joining    int    // chunk in the collapser's hands, which must not be given back; 0: none
 
 	keeper keeper
 }
@@ -83,15 +87,26 @@ func (a *Arena) allocPages(n int, kind Kind) (page uint32, ok bool) {
 	}
 	if ok {
 		a.inUse += int64(n)
+		if kind == apart {
+			a.apartPages += int64(n)
+		}
 	}
 	return page, ok
 }
 
 func stateOf(kind Kind) chunkState {
-	if kind == Index {
-		return chunkIndex
+	return [...]chunkState{Data: chunkData, Index: chunkIndex, apart: chunkApart}[kind]
+}
+
+// kindOf is the inverse of stateOf, for chunks with pages in runs.
+func kindOf(s chunkState) Kind {
+	switch s {
+	case chunkIndex:
+		return Index
+	case chunkApart:
+		return apart
 	}
-	return chunkData
+	return Data
 }
 
 func (a *Arena) allocWithin(n int, kind Kind) (uint32, bool) {
@@ -239,9 +254,9 @@ func (a *Arena) freePages(page uint32, n int) {
 		k := min(n, pagesPerChunk-first)
 		setBits(&a.chunkFree[c], first, k, true)
 		a.chunkMax[c] = longestFree(&a.chunkFree[c])
-		kind := Data
-		if a.chunkState[c] == chunkIndex {
-			kind = Index
+		kind := kindOf(a.chunkState[c])
+		if kind == apart {
+			a.apartPages -= int64(k)
 		}
 		if a.chunkMax[c] == pagesPerChunk {
 			a.chunkState[c] = chunkEmpty

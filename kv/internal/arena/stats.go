@@ -13,6 +13,7 @@ type Stats struct {
 	Resident int64 // chunks touched and not given back
 	Ahead    int64 // of those, touched ahead of use or kept for reuse
 	Tables   int64 // bookkeeping outside the data pages, an upper bound
+	Apart    int64 // of RunBytes, in runs of AllocApart
 	Huge     bool  // the system gives huge pages
 
 	Split       int64         // resident chunks not mapped as one huge page, when they were last looked at
@@ -30,6 +31,7 @@ func (a *Arena) Stats() Stats {
 		Resident: int64(a.resident) * ChunkSize,
 		Ahead:    int64(len(a.ready)+len(a.empty)) * ChunkSize,
 		Tables:   int64(a.topRun)*int64(unsafe.Sizeof(r)) + int64(a.top)*(pagesPerChunk*4+chunkWords*8+3),
+		Apart:    a.apartPages * PageSize,
 		Huge:     a.hugeOff == "",
 
 		Split:       a.collapser.split.Load() * ChunkSize,
@@ -69,6 +71,9 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 		owned[id] = true
 		count[r.class]++
 		*inUse += int64(r.npages)
+		if r.apart != (a.chunkState[chunkOf(r.page)] == chunkApart) {
+			return fmt.Errorf("arena: run %d: apart is %v, its chunk's state %d", id, r.apart, a.chunkState[chunkOf(r.page)])
+		}
 		for p := r.page; p < r.page+r.npages; p++ {
 			if other, ok := taken[p]; ok {
 				return fmt.Errorf("arena: page %d is in runs %d and %d", p, id, other)

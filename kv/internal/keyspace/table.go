@@ -22,6 +22,8 @@ type Table struct {
 	count   int64
 	expires int64
 
+	apart []*apartBlock // entries to move when the forked child has gone
+
 	keyBuf  []byte // a key that is being overwritten by itself
 	fetched byte   // see distribute
 }

@@ -13,10 +13,19 @@ type Value struct {
 	ExpireAt int64 // Unix milliseconds, 0 for none
 }
 
+// allocEntry returns a block for an entry of size bytes. While a forked child
+// lives it lies apart from what the child shares, see apart.go.
+func (t *Table) allocEntry(size int) (arena.Ref, error) {
+	if t.guard.Mode == Forked && size <= apartMax {
+		return t.entries.AllocApart(size)
+	}
+	return t.entries.Alloc(size)
+}
+
 // newEntry writes a new entry (and its value's block, if it needs one).
 func (t *Table) newEntry(key []byte, v *Value) (arena.Ref, error) {
 	size, head := entrySize(len(key), len(v.Data), v.ExpireAt != 0)
-	ref, err := t.entries.Alloc(size)
+	ref, err := t.allocEntry(size)
 	if err != nil {
 		return 0, err
 	}
@@ -68,6 +77,7 @@ func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error
 			clock := byte(now - binary.LittleEndian.Uint32(t.clockBase(s)))
 			slot := makeSlot(ref, tagOf(pos, s.depth), expireAt != 0)
 			if s.insert(s.table(), s.clocks(t.a), slot, clock) {
+				t.noteApart(h, ref)
 				t.count++
 				if expireAt != 0 {
 					t.expires++
@@ -143,6 +153,9 @@ func (t *Table) repoint(h uint64, p Pos, ref arena.Ref, oldExpiry, expiry int64,
 		}
 		tab := s.table()
 		tab[p.slot] = makeSlot(ref, slotTag(tab[p.slot]), expiry != 0)
+		if ref != p.entry {
+			t.noteApart(h, ref)
+		}
 		if oldExpiry != 0 {
 			t.expires--
 			s.expires--
@@ -172,7 +185,7 @@ func (t *Table) SetExpiry(h uint64, p Pos, at int64, now uint32) error {
 		return nil
 	}
 	size, head := entrySize(len(e.Key), len(e.Value), at != 0)
-	ref, err := t.entries.Alloc(size)
+	ref, err := t.allocEntry(size)
 	if err != nil {
 		return err
 	}
@@ -224,7 +237,7 @@ func (t *Table) Extend(h uint64, p Pos, kind uint8, size int, now uint32) ([]byt
 
 func (t *Table) extendCopy(h uint64, p Pos, e *Entry, kind uint8, size int, now uint32) ([]byte, error) {
 	total, head := entrySize(len(e.Key), size, e.ExpireAt != 0)
-	ref, err := t.entries.Alloc(total)
+	ref, err := t.allocEntry(total)
 	if err != nil {
 		return nil, err
 	}
