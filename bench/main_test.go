@@ -246,7 +246,13 @@ func checkReport(t *testing.T, path string, run *result.Run) {
 func TestCanariesAreCaught(t *testing.T) {
 	b := newBench(t)
 	b.ok(append(slices.Clone(tiny), "-scenarios", "A", "-contestants", "canary-pause,canary-leak,pebble", "-rounds", "3", "-no-apart")...)
-	_, samples := b.last().Collect()
+	run := b.last()
+	for i, want := range []string{"canary-pause", "pebble", "canary-pause"} { // there and back
+		if got := run.Trials[3*i].Contestant; got != want {
+			t.Errorf("round %d begins with %s, not with %s", i+1, got, want)
+		}
+	}
+	_, samples := run.Collect()
 	// The least of the rounds: a busy machine makes pauses longer, never shorter.
 	value := func(contestant, metric string) float64 {
 		t.Helper()

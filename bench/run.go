@@ -343,6 +343,8 @@ func (m *measuring) sized(s scenario.Scenario) []scenario.Scenario {
 
 // measure runs everything. Rounds are the outermost loop and contestants the
 // innermost one, so that a change of the machine's mood meets all of them alike.
+// Every second round goes backwards: what a trial leaves, a disk still busy or caches,
+// does not always meet the same contestant.
 func (m *measuring) measure(ctx context.Context) error {
 	ceilings, err := m.ceilings(ctx)
 	if err != nil {
@@ -355,7 +357,7 @@ func (m *measuring) measure(ctx context.Context) error {
 	for round := 1; round <= m.rounds; round++ {
 		for _, s := range m.scenarios {
 			for _, sized := range m.sized(s) {
-				for _, c := range m.contestants {
+				for _, c := range inOrder(m.contestants, round) {
 					prefix := fmt.Sprintf("[%d/%d] %s %d keys, %s, round %d: ", done+1, total, s.Name, sized.Keys, c.Name, round)
 					t := trial.Run(ctx, trial.Options{
 						Scenario: sized, Contestant: c, Round: round, Seed: m.seed,
@@ -379,6 +381,15 @@ func (m *measuring) measure(ctx context.Context) error {
 		})
 	}
 	return err
+}
+
+// inOrder returns the contestants as they come in a round, counted from 1.
+func inOrder(list []contest.Contestant, round int) []contest.Contestant {
+	list = slices.Clone(list)
+	if round%2 == 0 {
+		slices.Reverse(list)
+	}
+	return list
 }
 
 // keep adds a trial to the run and to the results, so that a crash loses no other.

