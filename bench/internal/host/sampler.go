@@ -5,10 +5,13 @@ package host
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kvd/bench/internal/result"
 )
@@ -18,6 +21,8 @@ const (
 	// idlePerWalk bounds the sampler's share of a core at a twentieth: it must not
 	// weigh more on a server whose pages take long to walk.
 	idlePerWalk = 19
+	// longestIdle is how long it pauses at most: a peak that nobody looks at is lost.
+	longestIdle = time.Second
 	infoLimit   = 2 * time.Second // for the deferred bytes; a stopped server must not stop the sampler
 )
 
@@ -55,8 +60,8 @@ type Sampler struct {
 }
 
 // NewSampler takes a first sample and then one every so often until Stop, or less
-// often where that would take more than a twentieth of a core, each
-// with the time that now tells at its beginning. Of a remote server it takes none.
+// often, down to once a second, where that would take more than a twentieth of a
+// core, each with the time that now tells at its beginning. Of a remote server it takes none.
 // What a sample costs, and so what interval is reasonable, depends on the size
 // and the pages of the server: see readPages.
 func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampler {
@@ -76,6 +81,8 @@ func NewSampler(s *Server, now func() time.Duration, every time.Duration) *Sampl
 
 func (m *Sampler) run() {
 	defer close(m.ended)
+	runtime.LockOSThread() // for threadTime
+	defer runtime.UnlockOSThread()
 	t := time.NewTimer(m.every)
 	defer t.Stop()
 	for {
@@ -84,14 +91,23 @@ func (m *Sampler) run() {
 			return
 		case <-t.C:
 		}
-		begin := time.Now()
+		begin := threadTime()
 		m.mu.Lock()
 		if !m.paused {
 			m.sample()
 		}
 		m.mu.Unlock()
-		t.Reset(max(m.every, idlePerWalk*time.Since(begin)))
+		// Not the time that has passed: a sample that waits, for a core or for a server
+		// that stands still, costs nothing, and then it is that the next ones matter.
+		t.Reset(max(m.every, min(longestIdle, idlePerWalk*(threadTime()-begin))))
 	}
+}
+
+// threadTime is the CPU time of the calling thread.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // never fails
+	return time.Duration(ts.Nano())
 }
 
 // Pause takes a sample and returns; none is taken or under way from then on

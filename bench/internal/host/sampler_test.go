@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -362,5 +363,38 @@ func TestParseStat(t *testing.T) {
 	}
 	if err := readKiB([]byte("Rss: 12 kB\n"), map[string]*int64{"Rss": new(int64), "Pss": new(int64)}); err == nil {
 		t.Error("a missing figure is accepted")
+	}
+}
+
+// A sample that a server keeps waiting, as one that stands still does, must not put
+// off the next ones: it is then that memory grows.
+func TestSamplesThatWaitCostNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	const delay = 100 * time.Millisecond
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		for b := make([]byte, 1<<10); ; {
+			if _, err := c.Read(b); err != nil {
+				return
+			}
+			time.Sleep(delay)
+			_, _ = c.Write([]byte("$20\r\nmem_arena_deferred:7\r\n"))
+		}
+	}()
+	p := newPuppet(t)
+	p.Addr = l.Addr().String()
+	m := NewSampler(p.Server, clock(), time.Millisecond)
+	time.Sleep(15 * delay)
+	samples := m.Stop()
+	if n := len(samples); n < 5 || samples[n-1].DeferredBytes != 7 {
+		t.Errorf("%d samples in %v: %+v", n, 15*delay, samples)
 	}
 }
