@@ -66,8 +66,8 @@ func parseRun(args []string) (o runOptions, err error) {
 	list("server", "`NAME=host:port`: measure a running, empty server too (repeatable; it is emptied afterwards)", &o.server)
 	fs.StringVar(&o.scale, "scale", "quick", "quick, full, or a factor on the number of keys")
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds of everything, in turn (default 1; with -scale full 5)")
-	fs.DurationVar(&o.before, "before", 0, "clients before the save (default 1s; with -scale full 10s)")
-	fs.DurationVar(&o.after, "after", 0, "clients after the save (default 500ms; with -scale full 3s)")
+	fs.DurationVar(&o.before, "before", 0, "clients before the save (default 700ms; with -scale full 10s)")
+	fs.DurationVar(&o.after, "after", 0, "clients after the save (default 300ms; with -scale full 3s)")
 	fs.Uint64Var(&o.seed, "seed", 1, "of keys and values")
 	fs.Float64Var(&o.rate, "rate", -1, "requests a second of all clients in every scenario with clients, 0 for as fast as replies come (default: the scenario's)")
 	fs.StringVar(&o.label, "label", "", "a name for the run in list")
@@ -98,8 +98,8 @@ func (o *runOptions) defaults() error {
 			*d = quick
 		}
 	}
-	or(&o.before, time.Second, 10*time.Second)
-	or(&o.after, 500*time.Millisecond, 3*time.Second)
+	or(&o.before, 700*time.Millisecond, 10*time.Second)
+	or(&o.after, 300*time.Millisecond, 3*time.Second)
 	if o.rounds == 0 {
 		o.rounds = 1
 		if full {
