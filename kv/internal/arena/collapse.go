@@ -41,8 +41,9 @@ type collapser struct {
 	call  sync.Mutex
 	holds int
 
-	off     string // why it cannot work; "" if it can. Set by New.
-	noScan  bool   // the kernel cannot tell which chunks are split
+	off     string      // why it cannot work; "" if it can. Set by New.
+	noScan  bool        // for tests: do not ask the kernel which chunks are split
+	blind   atomic.Bool // it could not tell when it was asked last
 	rate    atomic.Int64
 	split   atomic.Int64 // chunks that are to be joined, as of the last look
 	joined  atomic.Int64 // chunks joined since the start
@@ -150,6 +151,9 @@ func (a *Arena) collapse() {
 			return
 		case <-k.wake:
 		case <-again.C:
+			if k.blind.Load() {
+				continue // all would be tried again and again
+			}
 		}
 		a.collapsePass()
 	}
@@ -270,6 +274,7 @@ func (a *Arena) splitChunks() (chunks []int) {
 		}
 		chunks = append(chunks, c)
 	}
+	k.blind.Store(!scan)
 	k.split.Store(int64(len(chunks)))
 	return chunks
 }
