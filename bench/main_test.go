@@ -286,6 +286,30 @@ func TestCanariesAreCaught(t *testing.T) {
 	}
 }
 
+// Of a file that was cut, as on a full disk, what is whole is imported.
+func TestImportOfACutFile(t *testing.T) {
+	from, to := newBench(t), newBench(t)
+	s, err := store.Open(from.results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := &result.Run{ID: store.NewID(time.Now()), Trials: []result.Trial{{Scenario: "A", Contestant: "fork"}, {Scenario: "A", Contestant: "copy"}}}
+	if err := errors.Join(s.Put(run), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	lines := from.ok("export")
+	file := filepath.Join(t.TempDir(), "cut.jsonl")
+	if err := os.WriteFile(file, []byte(lines[:len(lines)-20]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, err := to.run("import", file); err == nil || !strings.Contains(errs, "line 3") {
+		t.Errorf("%v, %s", err, errs)
+	}
+	if got := to.last(); got.ID != run.ID || len(got.Trials) != 1 || !strings.Contains(got.Partial, "line 3") {
+		t.Errorf("%d trials, partial: %q", len(got.Trials), got.Partial)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -191,9 +191,12 @@ func importCommand(_ context.Context, args []string) error {
 		return err
 	}
 	defer f.Close()
-	run, err := store.ReadJSONL(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	run, cut := store.ReadJSONL(f)
+	if cut != nil {
+		if cut = fmt.Errorf("%s: %w", path, cut); run == nil {
+			return cut
+		}
+		run.Partial = strings.TrimPrefix(run.Partial+"; "+cut.Error(), "; ") // what is before it is not lost
 	}
 	s, err := store.Open(*results)
 	if err != nil {
@@ -203,7 +206,7 @@ func importCommand(_ context.Context, args []string) error {
 		return err
 	}
 	fmt.Println(run.ID)
-	return nil
+	return cut
 }
 
 func serveCommand(ctx context.Context, args []string) error {

@@ -4,12 +4,10 @@ package host
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -122,51 +120,3 @@ func FreeBytes(dir string) (int64, error) {
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil
 }
-
-// ErrNoSpace: no directory has the space that was asked for.
-var ErrNoSpace = errors.New("not enough disk space")
-
-// DataDir creates an empty directory on a file system with at least need free
-// bytes: in root, or, if that is "", in the first of $TMPDIR, /tmp, /var/tmp and
-// the current directory that has the space. One that keeps its files in memory
-// is taken last: dumps there would be memory too. cleanup removes the directory
-// and what is in it.
-func DataDir(root string, need int64) (dir string, cleanup func(), err error) {
-	candidates := []string{root}
-	if root == "" {
-		candidates = candidateDirs()
-	} else if err := os.MkdirAll(root, 0o755); err != nil {
-		return "", nil, err
-	}
-	var why []string
-	for _, c := range candidates {
-		free, err := FreeBytes(c)
-		if err == nil && free >= need {
-			if dir, err = os.MkdirTemp(c, "kvd-bench-"); err == nil {
-				if dir, err = filepath.Abs(dir); err == nil {
-					return dir, func() { _ = os.RemoveAll(dir) }, nil
-				}
-			}
-		}
-		if err != nil {
-			why = append(why, err.Error())
-		} else {
-			why = append(why, fmt.Sprintf("%s has %s", c, megabytes(free)))
-		}
-	}
-	return "", nil, fmt.Errorf("%w: %s are needed; %s", ErrNoSpace, megabytes(need), strings.Join(why, ", "))
-}
-
-func candidateDirs() []string {
-	var disk, memory []string
-	for _, c := range []string{os.TempDir(), "/tmp", "/var/tmp", "."} {
-		if kind := filesystem(c); kind == "tmpfs" || kind == "ramfs" {
-			memory = append(memory, c)
-		} else {
-			disk = append(disk, c)
-		}
-	}
-	return append(disk, memory...)
-}
-
-func megabytes(n int64) string { return strconv.FormatInt(n/1e6, 10) + " MB" }

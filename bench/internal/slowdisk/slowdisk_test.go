@@ -44,7 +44,7 @@ func TestRate(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := float64(c.total) / float64(c.rate)
-			if took := float64(usec) / 1e6; done != c.total || took < 0.8*want || took > 1.2*want {
+			if took := float64(usec) / 1e6; done != c.total || took < 0.8*want || took > 1.2*want+0.3 {
 				t.Errorf("%d bytes took %.3f s, want %.3f s", done, took, want)
 			}
 			if d.Written() != int64(c.total) {
@@ -66,7 +66,7 @@ func TestTwoWritersShareTheRate(t *testing.T) {
 	errA := a.cmd.Wait()
 	half := time.Since(begin)
 	errB := b.cmd.Wait()
-	if took := time.Since(begin).Seconds(); errA != nil || errB != nil || took < 0.4 || took > 0.75 {
+	if took := time.Since(begin).Seconds(); errA != nil || errB != nil || took < 0.4 || took > 1 {
 		t.Errorf("took %.3f s, want 0.5; %v %v", took, errA, errB)
 	}
 	if half < 300*time.Millisecond {
@@ -264,7 +264,7 @@ func TestCopyFileRangeIsThrottled(t *testing.T) {
 	}
 	begin := time.Now()
 	out, err := exec.Command("cp", "--reflink=auto", join(d, "f"), join(d, "g")).CombinedOutput()
-	if took := time.Since(begin).Seconds(); err != nil || took < 0.4 || took > 0.8 {
+	if took := time.Since(begin).Seconds(); err != nil || took < 0.4 || took > 1.1 {
 		t.Errorf("%v: %s after %.3f s", err, out, took)
 	}
 }
