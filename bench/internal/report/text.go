@@ -89,7 +89,7 @@ func ranked(ch *chapter) []column {
 			cols = append(cols, c)
 		}
 	}
-	slices.SortFunc(cols, func(x, y column) int { return x.rank - y.rank })
+	slices.SortStableFunc(cols, func(x, y column) int { return x.rank - y.rank })
 	return cols
 }
 
