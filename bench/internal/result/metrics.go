@@ -49,6 +49,14 @@ func (t *Trial) Metrics() []Metric {
 			add("generator late p99, "+w, "µs", false, lag.P99Usec)
 		}
 	}
+	// The pair of equal windows ends early if the clients ran for a shorter time before
+	// the save than it took; the worst may have come later.
+	if all, part := t.Windows["during"], t.Windows["save"]; saved && all != nil && part != nil && all.ToSec > part.ToSec {
+		if l := all.Ops["write"]; l.Count > 0 {
+			add("write max, whole save", "ms", false, l.MaxUsec/usecPerMsec)
+		}
+		add("longest gap, whole save", "ms", false, all.LongestGapSec*msecPerSec)
+	}
 	if s := t.Save; saved {
 		add("save", "s", false, s.Seconds)
 		add("saved", "MB", false, float64(s.Bytes)/megabyte)

@@ -55,3 +55,19 @@ func TestLinksHaveNoRate(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A pause at the end of a save that is longer than the window of the same name is
+// not lost.
+func TestTheWholeOfALongSave(t *testing.T) {
+	long := trial()
+	long.Windows["during"] = &Window{ToSec: 5, LongestGapSec: 0.7, Ops: map[string]Latencies{"write": {Count: 50, MaxUsec: 710e3}}}
+	for _, want := range []Metric{{Name: "write max, whole save", Unit: "ms", Value: 710}, {Name: "longest gap, whole save", Unit: "ms", Value: 700}} {
+		if !slices.Contains(long.Metrics(), want) {
+			t.Errorf("no %+v in %+v", want, long.Metrics())
+		}
+	}
+	long.Windows["during"].ToSec = 1
+	if got := names(long); slices.Contains(got, "longest gap, whole save") {
+		t.Errorf("told twice: %q", got)
+	}
+}
