@@ -41,7 +41,8 @@ type Programs struct {
 	Self string // this program, which has the peers inside
 }
 
-const pebbleNote = "write-ahead log on, %s, block cache 256 MB; the save is %s"
+// To load is to open for pebble: its data stay on the disk, and nothing is read.
+const pebbleNote = "write-ahead log on, %s, block cache 256 MB; the save is %s, the load only opens the files"
 
 // builtin returns the contestants that need no other software.
 func builtin(p Programs) []Contestant {
