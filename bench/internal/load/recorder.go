@@ -4,6 +4,7 @@ package load
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -60,6 +61,13 @@ type slot struct {
 	gap      int64 // longest time between two of them
 }
 
+// crossing is a reply that came in a later slot than its request was due in.
+type crossing struct {
+	due, came int32 // slots
+	op        op
+	latency   int64 // ns
+}
+
 const slotBlock = 256
 
 // recorder is written to by the loop alone, and read when that has ended.
@@ -67,6 +75,7 @@ type recorder struct {
 	blocks  []*[slotBlock]slot
 	current int // the slot that open has not been stored for
 	open    [numOps]dense
+	crossed []crossing
 	end     int64 // set at the end: what comes later belongs to the current slot
 	free    []count
 	spare   chan []count
@@ -81,10 +90,17 @@ type dense struct {
 	max     int64
 }
 
-const chunk = 64 << 10 // counts in one piece of memory
+const (
+	chunk = 64 << 10 // counts in one piece of memory
+
+	// crossings are those that there is memory for at once: some at every end of a
+	// slot, and all requests of the seconds in which a server stands still.
+	crossings = 128 << 10
+)
 
 func newRecorder() *recorder {
 	r := &recorder{spare: make(chan []count, 1), free: touchedChunk(8 * chunk)}
+	r.crossed = slices.Repeat([]crossing{{latency: 1}}, crossings)[:0] // touched
 	for o := range r.open {
 		r.open[o] = newDense()
 	}
@@ -132,7 +148,7 @@ func (d *dense) add(v int64) {
 // reply records a reply that came at now.
 func (r *recorder) reply(o op, latency, now int64) {
 	s := r.at(now)
-	r.open[o].add(latency)
+	r.latency(o, latency, now)
 	if r.end != 0 {
 		return
 	}
@@ -151,11 +167,20 @@ func (r *recorder) reply(o op, latency, now int64) {
 // whole records an operation of several replies, which are counted already.
 func (r *recorder) whole(o op, latency, now int64) {
 	r.at(now)
-	r.open[o].add(latency)
+	r.latency(o, latency, now)
 }
 
 // unanswered records the age of a request without a reply, at the end.
-func (r *recorder) unanswered(o op, age int64) { r.open[o].add(age) }
+func (r *recorder) unanswered(o op, age int64) { r.latency(o, age, r.end) }
+
+// latency counts a latency in the current slot. If the request was due in an
+// earlier one that is written down: see Recording.Due.
+func (r *recorder) latency(o op, latency, now int64) {
+	r.open[o].add(latency)
+	if due := int(max(0, now-latency) / int64(slotLen)); due < r.current {
+		r.crossed = append(r.crossed, crossing{int32(due), int32(r.current), o, latency})
+	}
+}
 
 // late records that a request was sent at now, so long after its due time.
 func (r *recorder) late(lag, now int64) {

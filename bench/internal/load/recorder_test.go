@@ -123,6 +123,40 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// TestDue: a server answers until 250 ms, stands still, and answers at 1150 ms
+// what was due every 100 ms meanwhile. A request that is due at 1160 ms is never answered.
+func TestDue(t *testing.T) {
+	const ms = time.Millisecond
+	r := newRecorder()
+	for at := 50 * ms; at <= 250*ms; at += 100 * ms {
+		r.reply(opSet, int64(ms), int64(at))
+	}
+	for at := 350 * ms; at < 1150*ms; at += 100 * ms {
+		r.reply(opSet, int64(1150*ms-at), int64(1150*ms))
+	}
+	r.close(int64(1250 * ms))
+	r.unanswered(opSet, int64(90*ms))
+	rec := (&Recording{rec: r}).finish()
+	for _, c := range []struct {
+		from, to       time.Duration
+		answered, due  int64
+		maxOf, maxOfIt time.Duration // answered in the window, and due in it too
+	}{
+		{0, 300 * ms, 3, 3, ms, ms},
+		{300 * ms, 600 * ms, 0, 3, 0, 800 * ms},
+		{200 * ms, 600 * ms, 1, 4, ms, 800 * ms},
+		{600 * ms, 1200 * ms, 8, 9, 800 * ms, 800 * ms}, // the last is the one that is never answered
+		{0, 1300 * ms, 12, 12, 800 * ms, 800 * ms},
+	} {
+		w, d := rec.Window(c.from, c.to).Ops["write"], rec.Due(c.from, c.to).Ops["write"]
+		if w.Count != c.answered || d.Count != c.due || w.MaxUsec != usec(int64(c.maxOf)) || d.MaxUsec != usec(int64(c.maxOfIt)) {
+			t.Errorf("%v to %v: %d answered, longest %v µs; %d with those that were due, longest %v µs; want %+v",
+				c.from, c.to, w.Count, w.MaxUsec, d.Count, d.MaxUsec, c)
+		}
+	}
+	checkRecording(t, rec)
+}
+
 // TestManySlots goes through several blocks of slots and chunks of counts.
 func TestManySlots(t *testing.T) {
 	r := newRecorder()

@@ -58,7 +58,15 @@ var series = func() map[string][]op {
 // them, and so is LPUSH with LTRIM. The gap is the longest time between two
 // replies, those to probes included; of one that reaches beyond the window only
 // the part inside counts.
-func (r *Recording) Window(from, to time.Duration) *result.Window {
+func (r *Recording) Window(from, to time.Duration) *result.Window { return r.window(from, to, false) }
+
+// Due is Window, with the latencies also of the requests that were due in it and
+// were answered after it, or never. Of a server that stands still beyond the end of a
+// window the window alone would have nothing to tell. (Of a request that was
+// due before the window and answered in it both tell.)
+func (r *Recording) Due(from, to time.Duration) *result.Window { return r.window(from, to, true) }
+
+func (r *Recording) window(from, to time.Duration, due bool) *result.Window {
 	first, last := r.round(from), r.round(to)
 	begin, end := int64(first)*int64(slotLen), min(int64(last)*int64(slotLen), r.rec.end)
 	if last == r.slots() {
@@ -75,7 +83,7 @@ func (r *Recording) Window(from, to time.Duration) *result.Window {
 	w.OpsPerSecond = float64(answered) / seconds(end-begin)
 	w.LongestGapSec = seconds(r.gap(first, last, begin, end))
 	for name, members := range series {
-		if l, ok := r.latencies(first, last, members); ok {
+		if l, ok := r.latencies(first, last, members, due); ok {
 			w.Ops[name] = l
 		}
 	}
@@ -165,12 +173,31 @@ func (r *Recording) merge(counts []count, first, last int, members []op) ([]coun
 	return counts, sum
 }
 
+// addCrossed adds the requests that were due in the slots from first to before
+// last and answered later.
+func (r *Recording) addCrossed(counts []count, sum *cell, first, last int, members []op) []count {
+	for _, c := range r.rec.crossed {
+		if int(c.due) < first || int(c.due) >= last || int(c.came) < last || !slices.Contains(members, c.op) {
+			continue
+		}
+		counts = append(counts, count{bucketOf(c.latency), 1})
+		sum.n++
+		sum.sum += c.latency
+		sum.max = max(sum.max, c.latency)
+	}
+	byBucket(counts)
+	return counts
+}
+
 func byBucket(counts []count) {
 	slices.SortFunc(counts, func(a, b count) int { return cmp.Compare(a.bucket, b.bucket) })
 }
 
-func (r *Recording) latencies(first, last int, members []op) (result.Latencies, bool) {
+func (r *Recording) latencies(first, last int, members []op, due bool) (result.Latencies, bool) {
 	counts, sum := r.merge(nil, first, last, members)
+	if due {
+		counts = r.addCrossed(counts, &sum, first, last, members)
+	}
 	if sum.n == 0 {
 		return result.Latencies{}, false
 	}

@@ -98,6 +98,7 @@ type Trial struct {
 	// length "idle" and "save": the last part of before and the first part of
 	// during, each as long as the shorter of the two. During goes on for up to 0.2 s
 	// after the save: a reply counts when it comes.
+	// During and save count also what was due in them and was answered later.
 	Windows map[string]*Window `json:"windows,omitempty"`
 	Series  *Series            `json:"series,omitempty"`
 	Memory  []MemorySample     `json:"memory,omitempty"`

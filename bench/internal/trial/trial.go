@@ -442,7 +442,14 @@ func (r *runner) record(rec *load.Recording, from, end time.Duration) {
 	}
 	r.out.Windows = map[string]*result.Window{}
 	for name, w := range cut(r.out.Save, from, end, seconds(r.out.Series.StepSec)) {
-		r.out.Windows[name] = rec.Window(w.from, w.to)
+		tell := rec.Window
+		if name == "during" || name == "save" {
+			// A server that stands still for longer than the window answers in it
+			// only what was asked before: what was due in it counts too. Not so before
+			// the save, where that would be the beginning of its pause.
+			tell = rec.Due
+		}
+		r.out.Windows[name] = tell(w.from, w.to)
 	}
 	if before := r.out.Windows["before"]; before != nil && r.out.TargetRate == 0 && r.CeilingOps > 0 {
 		r.out.GeneratorBound = before.OpsPerSecond > boundShare*r.CeilingOps
