@@ -167,7 +167,7 @@ func TestAWholeRun(t *testing.T) {
 		t.Errorf("trials by size: %v, want %v", sizes, want)
 	}
 
-	lines := filepath.Join(t.TempDir(), "run.jsonl")
+	lines := filepath.Join(t.TempDir(), "run.jsonl.gz")
 	b.ok("export", "-o", lines, run.ID)
 	other := newBench(t)
 	if id := strings.TrimSpace(other.ok("import", lines)); id != run.ID || other.ok("report") != table {

@@ -447,7 +447,7 @@ func (m *measuring) finish() error {
 		err = errors.Join(fmt.Errorf("the results cannot be kept in %s: %w", m.results, err), m.rescue())
 	}
 	if m.jsonl != "" {
-		err = errors.Join(err, writeFile(m.jsonl, func(f *os.File) error { return store.WriteJSONL(f, &m.run) }))
+		err = errors.Join(err, writeLines(m.jsonl, &m.run))
 	}
 	err = errors.Join(err, report.Text(os.Stdout, &m.run))
 	if len(m.run.Trials) == 0 {
@@ -480,7 +480,7 @@ func failures(run *result.Run) error {
 // standard output.
 func (m *measuring) rescue() error {
 	path := filepath.Join(os.TempDir(), "kvd-bench-"+m.run.ID+".jsonl")
-	err := writeFile(path, func(f *os.File) error { return store.WriteJSONL(f, &m.run) })
+	err := writeLines(path, &m.run)
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "bench: the run is in %s; bench import %s puts it into the results\n", path, path)
 		return nil

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func compareCommand(_ context.Context, args []string) error {
 
 func exportCommand(_ context.Context, args []string) error {
 	fs, results := flags("export", "[options] [RUN]")
-	to := fs.String("o", "", "`file` to write; standard output if none")
+	to := fs.String("o", "", "`file` to write, compressed if its name ends in .gz; standard output if none")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -173,9 +174,23 @@ func exportCommand(_ context.Context, args []string) error {
 		if *to == "" {
 			return store.WriteJSONL(os.Stdout, run)
 		}
-		return writeFile(*to, func(f *os.File) error { return store.WriteJSONL(f, run) })
+		return writeLines(*to, run)
 	})
 }
+
+// writeLines writes a run as JSON lines, compressed if the name of the file says so.
+func writeLines(path string, run *result.Run) error {
+	return writeFile(path, func(f *os.File) error {
+		if !strings.HasSuffix(path, gzipped) {
+			return store.WriteJSONL(f, run)
+		}
+		z := gzip.NewWriter(f)
+		return errors.Join(store.WriteJSONL(z, run), z.Close())
+	})
+}
+
+// gzipped is how the names of compressed files end.
+const gzipped = ".gz"
 
 func importCommand(_ context.Context, args []string) error {
 	fs, results := flags("import", "[options] FILE")
@@ -186,12 +201,7 @@ func importCommand(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	run, cut := store.ReadJSONL(f)
+	run, cut := readLines(path)
 	if cut != nil {
 		if cut = fmt.Errorf("%s: %w", path, cut); run == nil {
 			return cut
@@ -207,6 +217,24 @@ func importCommand(_ context.Context, args []string) error {
 	}
 	fmt.Println(run.ID)
 	return cut
+}
+
+// readLines reads a run from a file of JSON lines. With an error it returns what was
+// read before it, nil if nothing was.
+func readLines(path string) (*result.Run, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if !strings.HasSuffix(path, gzipped) {
+		return store.ReadJSONL(f)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return store.ReadJSONL(z)
 }
 
 func serveCommand(ctx context.Context, args []string) error {
