@@ -31,6 +31,7 @@ type Verdict string
 const (
 	Better      Verdict = "better"
 	Worse       Verdict = "worse"
+	Differs     Verdict = "differs" // where neither more nor less is better
 	WithinNoise Verdict = "within noise"
 	CannotTell  Verdict = "cannot tell"
 )
@@ -48,9 +49,10 @@ type Row struct {
 	ContestantB string // differs from ContestantA if two contestants are compared
 	Keys        int64
 
-	Metric string
-	Unit   string
-	Higher bool // higher is better
+	Metric  string
+	Unit    string
+	Higher  bool // higher is better
+	Neutral bool // neither is
 
 	A, B             []float64 // one value a round, finite ones only
 	MedianA, MedianB float64
@@ -189,7 +191,7 @@ func (r *Report) addRows(a, b result.Group, samplesA, samplesB []result.Sample) 
 	add := func(m result.Metric, valuesA, valuesB []float64) {
 		row := Row{
 			Scenario: a.Scenario, ContestantA: a.Contestant, ContestantB: b.Contestant, Keys: a.Keys,
-			Metric: m.Name, Unit: m.Unit, Higher: m.Higher, A: finite(valuesA), B: finite(valuesB),
+			Metric: m.Name, Unit: m.Unit, Higher: m.Higher, Neutral: m.Neutral, A: finite(valuesA), B: finite(valuesB),
 		}
 		row.judge()
 		r.Rows = append(r.Rows, row)
@@ -231,6 +233,8 @@ func (row *Row) judge() {
 	case min(len(row.A), len(row.B)) < MinRounds:
 	case row.P >= Alpha || row.Cliff == 0:
 		row.Verdict = WithinNoise
+	case row.Neutral:
+		row.Verdict = Differs
 	case row.Cliff > 0 == row.Higher:
 		row.Verdict = Better
 	default:

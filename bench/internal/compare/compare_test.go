@@ -112,6 +112,24 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// More bytes are a difference, not a gain or a loss.
+func TestNeutralMetricsDiffer(t *testing.T) {
+	five := []float64{1, 2, 3, 4, 5}
+	a, b := runOf("A", map[string][]float64{"fork": five}), runOf("B", map[string][]float64{"fork": five})
+	for i := range b.Trials {
+		b.Trials[i].Save.Bytes += 5e6
+	}
+	for _, r := range []*Report{runs(t, a, b, "", ""), runs(t, b, a, "", "")} {
+		if got := row(t, r, "fork", "saved").Verdict; got != Differs {
+			t.Errorf("%s", got)
+		}
+		wantText(t, text(t, r), "00 differs", "3 metrics: B is better in 0, worse in 0, within noise in 2; cannot tell in 0. B differs in 1 of which neither more nor less is better.")
+	}
+	if got := row(t, runs(t, a, runOf("C", map[string][]float64{"fork": five}), "", ""), "fork", "saved").Verdict; got != WithinNoise {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestRowFigures(t *testing.T) {
 	a := runOf("A", map[string][]float64{"fork": {1, 2, 3, 4, 5}})
 	b := runOf("B", map[string][]float64{"fork": {6, 7, 8, 9, 10}})

@@ -130,13 +130,15 @@ func (row *Row) line(b *strings.Builder) {
 
 // foot explains the table.
 func (r *Report) foot(b *strings.Builder) {
-	tested, better, worse := 0, 0, 0
+	tested, better, worse, differs := 0, 0, 0, 0
 	for i := range r.Rows {
 		switch r.Rows[i].Verdict {
 		case Better:
 			better++
 		case Worse:
 			worse++
+		case Differs:
+			differs++
 		case CannotTell:
 			continue
 		}
@@ -146,7 +148,10 @@ func (r *Report) foot(b *strings.Builder) {
 		return
 	}
 	fmt.Fprintf(b, "\n%d metrics: B is better in %d, worse in %d, within noise in %d; cannot tell in %d.\n",
-		len(r.Rows), better, worse, tested-better-worse, len(r.Rows)-tested)
+		len(r.Rows), better, worse, tested-better-worse-differs, len(r.Rows)-tested)
+	if differs > 0 {
+		fmt.Fprintf(b, "B differs in %d of which neither more nor less is better.\n", differs)
+	}
 	b.WriteString("A and B: medians over the rounds. shift: how much larger B is (Hodges-Lehmann). effect: Cliff's\n" +
 		"delta, +1 if every value of B is above all of A. p: Mann-Whitney U, two-sided; below 0.05 is called\n" +
 		"a difference.")

@@ -298,10 +298,10 @@ func (g *group) state() state {
 		if t.GeneratorBound {
 			s.bound++
 		}
+		// An interrupted save ends with an error, but nothing failed.
 		if t.Partial {
 			s.partial++
-		}
-		if e := failure(t); e != "" {
+		} else if e := failure(t); e != "" {
 			s.failed = append(s.failed, e)
 		}
 		if t.Skipped != "" && !slices.Contains(s.skipped, t.Skipped) {
@@ -361,12 +361,21 @@ func (c *chapter) notes() []string {
 	return out
 }
 
-// lateness returns the largest lag of the generator in the scenario, seconds.
+// lateness returns the largest lag of the generator in the scenario, seconds: in
+// the windows that the figures are of, or in the whole trial where a run does not
+// tell them apart.
 func (c *chapter) lateness() float64 {
 	out := 0.0
 	for _, g := range c.groups {
 		for _, t := range g.trials {
-			if t.LagP99Usec != nil && finite(*t.LagP99Usec) {
+			told := false
+			for _, w := range []string{"idle", "save"} {
+				if win := t.Windows[w]; win != nil && win.Ops["lag"].Count > 0 && finite(win.Ops["lag"].P99Usec) {
+					told = true
+					out = max(out, win.Ops["lag"].P99Usec/usecPerSec)
+				}
+			}
+			if !told && t.LagP99Usec != nil && finite(*t.LagP99Usec) {
 				out = max(out, *t.LagP99Usec/usecPerSec)
 			}
 		}

@@ -145,7 +145,7 @@ func dotsText(groups []group) string {
 func (d *drawer) pauses(c *chapter) {
 	l := &laneChart{label: secondsLabel}
 	var alt []string
-	gaps, reports := false, false
+	gaps, whole, reports := false, false, false
 	for i := range c.groups {
 		g := &c.groups[i]
 		role := d.role(g.Contestant)
@@ -156,6 +156,7 @@ func (d *drawer) pauses(c *chapter) {
 		}{
 			{"gap before", "longest gap, idle", idleMark()},
 			{"gap during", "longest gap, save", roundMark(role)},
+			{"gap, whole", "longest gap, whole save", roundMark(role)},
 			{"writers held", "writers held", mark{shape: 3, role: role, alpha: 0.6, radius: 3}},
 			{"clone", "clone", mark{shape: 2, role: role, alpha: 0.6, radius: 3}},
 		} {
@@ -165,6 +166,7 @@ func (d *drawer) pauses(c *chapter) {
 			}
 			isGap := strings.HasPrefix(m.label, "gap")
 			gaps, reports = gaps || isGap, reports || !isGap
+			whole = whole || m.metric == "longest gap, whole save"
 			text := scaled(ds.median, secUnits)
 			sec.lanes = append(sec.lanes, lane{label: m.label, role: "soft", dots: []dots{ds}, text: text})
 			alt = append(alt, fmt.Sprintf("%s, %s: %s", g.Contestant, m.label, text))
@@ -179,7 +181,10 @@ func (d *drawer) pauses(c *chapter) {
 	var caption string
 	if gaps {
 		l.keys = gapKeys()[:2]
-		caption = "Gap: longest time in which no client got any reply, before and during the save. "
+		caption = "Gap: longest time in which no client got any reply, in the last stretch before the save and in the first stretch of the save, both of the same length. "
+	}
+	if whole {
+		caption += "Whole: of the save to its end, where that is longer. "
 	}
 	if reports {
 		caption += "Writers held and clone are what the server itself reports of the save. "
@@ -238,7 +243,7 @@ func (d *drawer) growth(c *chapter) {
 		label                              func(float64) string
 	}{
 		{"growth-pause", "longest gap, save", "longest time without any reply during the save", "Longest time without any reply against size of the data",
-			"Longest time in which no client got any reply during the save, by size of the data (keys and values).", msecPerSec, secondsLabel},
+			"Longest time in which no client got any reply in the first stretch of the save, as long as the last one before it, by size of the data (keys and values).", msecPerSec, secondsLabel},
 		{"growth-memory", "extra memory", "extra memory during the save", "Extra memory of a save against size of the data",
 			"Largest Pss of the server and its children during the save, above the one before it, by size of the data (keys and values).", 1e-6, bytesLabel},
 	} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -127,6 +128,116 @@ func TestLatenessIsSaid(t *testing.T) {
 		if got := strings.Contains(strings.Join(b.chapter(id).notes(), " "), "up to 31 µs late"); got != want {
 			t.Errorf("scenario %s: %v", id, got)
 		}
+	}
+}
+
+// TestLatenessIsOfTheWindows checks that warming up, which is in the figure of the
+// whole trial, is not told where the windows tell of themselves.
+func TestLatenessIsOfTheWindows(t *testing.T) {
+	lag := func(p99 float64) *result.Window {
+		return &result.Window{Ops: map[string]result.Latencies{"lag": {Count: 9, P99Usec: p99}}}
+	}
+	for _, c := range []struct {
+		windows map[string]*result.Window
+		want    string
+	}{
+		{map[string]*result.Window{"idle": lag(40), "save": lag(70), "before": lag(900), "during": lag(800)}, "up to 70 µs late"},
+		{map[string]*result.Window{"idle": lag(90), "save": {}}, "up to 90 µs late"},
+		{map[string]*result.Window{"idle": {}, "save": {}}, "up to 5 ms late"},
+	} {
+		run := &result.Run{Trials: []result.Trial{{Scenario: "A", Contestant: "fork", Windows: c.windows, LagP99Usec: ref(5000.0)}}}
+		if got := strings.Join(newBook(run).chapter("A").notes(), " "); !strings.Contains(got, c.want) {
+			t.Errorf("no %q in %q", c.want, got)
+		}
+	}
+}
+
+// TestEveryMetricHasAColumn gives a trial all that can be measured: the page shows
+// each figure, and in the same unit.
+func TestEveryMetricHasAColumn(t *testing.T) {
+	window := func(to float64) *result.Window {
+		w := &result.Window{ToSec: to, Ops: map[string]result.Latencies{}}
+		for _, op := range []string{"write", "read", "ping", "lag"} {
+			w.Ops[op] = result.Latencies{Count: 1}
+		}
+		return w
+	}
+	full := result.Trial{
+		Windows: map[string]*result.Window{"idle": window(1), "save": window(1), "during": window(2)},
+		Save:    &result.Save{Seconds: 1}, Load: &result.Load{},
+	}
+	save := reflect.ValueOf(full.Save).Elem()
+	for i := range save.NumField() {
+		if f := save.Field(i); f.Kind() == reflect.Pointer {
+			f.Set(reflect.New(f.Type().Elem()))
+		}
+	}
+	linked := full
+	linked.Save = ref(*full.Save)
+	linked.Save.SharedBytes = 1
+	var names []string
+	for _, m := range append(full.Metrics(), linked.Metrics()...) {
+		names = append(names, m.Name)
+		at := slices.IndexFunc(columns, func(c column) bool { return c.metric == m.Name })
+		if at < 0 {
+			t.Errorf("no column of %q", m.Name)
+		} else if u := columns[at].unit; u != m.Unit && columns[at].head != m.Unit {
+			t.Errorf("%s in %q, its column in %q", m.Name, m.Unit, u)
+		}
+	}
+	for i, c := range columns {
+		if !slices.Contains(names, c.metric) || slices.IndexFunc(columns, c.same) != i {
+			t.Errorf("the column of %q is of no metric, or there twice", c.metric)
+		}
+	}
+}
+
+// TestTheWholeSaveIsShown checks that a pause after the window of a save is in the
+// narrow tables, the sentences and the chart, and only where there is one.
+func TestTheWholeSaveIsShown(t *testing.T) {
+	run := makeRun([]string{"copy", "thread"}, 1, &maker{memorys: true})
+	for i := range run.Trials {
+		if tr := &run.Trials[i]; tr.Scenario == "E" && tr.Contestant == "copy" {
+			tr.Windows["during"] = &result.Window{FromSec: tr.Save.AtSec, ToSec: tr.Save.EndSec, LongestGapSec: 8.715}
+		}
+	}
+	var text, markdown bytes.Buffer
+	if err := errors.Join(Text(&text, run), Markdown(&markdown, run)); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]string{"text": text.String(), "markdown": markdown.String()} {
+		before, in, _ := strings.Cut(s, "Scenario E")
+		in, _, _ = strings.Cut(in, "Scenario G")
+		if strings.Contains(before, "whole save") || !strings.Contains(in, "whole save") || !strings.Contains(in, "8,715") {
+			t.Errorf("%s: %s", name, s)
+		}
+		if !regexp.MustCompile(`(?m)thread .*\d\D+–`).MatchString(in) {
+			t.Errorf("%s: no dash for thread: %s", name, in)
+		}
+	}
+	if s := strings.Join(Summary(run), " "); strings.Count(s, "8.71 s in the whole save")+strings.Count(s, "8.72 s in the whole save") != 1 {
+		t.Error(s)
+	}
+	for _, c := range Charts(run) {
+		if want := c.Name == "pause-e"; strings.Contains(c.Alt, "gap, whole") != want || strings.Contains(c.Caption, "Whole: ") != want {
+			t.Errorf("%s: %s %s", c.Name, c.Caption, c.Alt)
+		}
+	}
+}
+
+// TestAnInterruptedSaveDidNotFail checks that partial is said in place of failed.
+func TestAnInterruptedSaveDidNotFail(t *testing.T) {
+	trial := result.Trial{Scenario: "A", Contestant: "fork", Partial: true, Error: "interrupted", Save: &result.Save{Error: "interrupted"}}
+	b := newBook(&result.Run{Trials: []result.Trial{trial}})
+	c := b.chapter("A")
+	if got := c.groups[0].state().marks(); got != markPartial {
+		t.Errorf("marks %q", got)
+	}
+	if got := c.notes(); len(got) != 1 || !strings.HasPrefix(got[0], markPartial+" fork: 1 of 1 round partial") {
+		t.Errorf("notes %q", got)
+	}
+	if got := TrialLine(&trial); got != "A fork: partial" {
+		t.Error(got)
 	}
 }
 

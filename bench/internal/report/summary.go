@@ -65,7 +65,7 @@ func (c *chapter) plainSentences(intro string) []string {
 			s = append(s, upperFirst(lead+" "+body+"."))
 		}
 	}
-	say("the longest time without any reply during the save was", "longest gap, save", "ms", nil)
+	say("the longest time without any reply during the save was", "longest gap, save", "ms", wholeGap)
 	if idle := c.between("longest gap, idle", "ms"); idle != "" && len(s) > 0 {
 		s = append(s, "Before the save, in a stretch of the same length, it was "+idle+".")
 	}
@@ -81,6 +81,16 @@ func (c *chapter) plainSentences(intro string) []string {
 	say("the save took", "save", "s", nil)
 	say("the start on what was saved took", "load", "s", nil)
 	return s
+}
+
+// wholeGap tells of the rest of a save that is longer than the stretch before it,
+// if a gap there was longer than those in the first part.
+func wholeGap(g *group) string {
+	part, _ := g.median("longest gap, save")
+	if whole, ok := g.median("longest gap, whole save"); ok && whole > part {
+		return measure(whole, "ms") + " in the whole save"
+	}
+	return ""
 }
 
 // between returns the least and the largest median of a metric: "590 µs to 650 µs".

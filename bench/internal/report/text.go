@@ -54,13 +54,13 @@ func TrialLine(t *result.Trial) string {
 	switch {
 	case t.Skipped != "":
 		return s + "skipped: " + clip(t.Skipped, 200)
-	case failure(t) != "":
+	case failure(t) != "" && !t.Partial:
 		return s + "failed: " + clip(failure(t), 200)
 	}
 	var parts []string
 	for _, m := range t.Metrics() {
 		switch m.Name {
-		case "longest gap, save", "writers held", "throughput, save", "extra memory", "save", "load":
+		case "longest gap, save", "longest gap, whole save", "writers held", "throughput, save", "extra memory", "save", "load":
 			parts = append(parts, m.Name+" "+withUnit(m.Value, m.Unit))
 		}
 	}

@@ -11,7 +11,12 @@ type Metric struct {
 	Unit   string // s, µs, ms, MB, MB/s, ops/s
 	Higher bool   // higher is better
 	Value  float64
+	// Neutral: neither more nor less is better by itself; Higher says nothing.
+	Neutral bool
 }
+
+// neutral are the figures that say what was done, or how well it was measured.
+var neutral = []string{"deferred", "generator late p99, idle", "generator late p99, save", "saved", "saved as links"}
 
 const (
 	usecPerMsec = 1e3
@@ -79,6 +84,9 @@ func (t *Trial) Metrics() []Metric {
 	}
 	if l := t.Load; l != nil && l.Error == "" {
 		add("load", "s", false, l.Seconds)
+	}
+	for i := range out {
+		out[i].Neutral = slices.Contains(neutral, out[i].Name)
 	}
 	return out
 }

@@ -71,3 +71,25 @@ func TestTheWholeOfALongSave(t *testing.T) {
 		t.Errorf("told twice: %q", got)
 	}
 }
+
+// More bytes saved are neither better nor worse; of nothing but such a figure is
+// that said.
+func TestWhatHasNoGoodDirection(t *testing.T) {
+	all := trial()
+	all.Save.DeferredBytes = new(int64)
+	linked := trial()
+	linked.Save.SharedBytes = 1
+	var got []string
+	for _, m := range append(all.Metrics(), linked.Metrics()...) {
+		if m.Neutral && !slices.Contains(got, m.Name) {
+			got = append(got, m.Name)
+		}
+		if m.Neutral && m.Higher {
+			t.Errorf("%q has a direction and has none", m.Name)
+		}
+	}
+	slices.Sort(got)
+	if want := []string{"deferred", "generator late p99, idle", "generator late p99, save", "saved", "saved as links"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
