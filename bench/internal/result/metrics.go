@@ -110,17 +110,27 @@ type Sample struct {
 	Values []float64
 }
 
+// wholes are the figures of whole saves, each with that of the window which is all
+// of a save that is short enough.
+var wholes = map[string]string{
+	"write max, whole save":   "write max, save",
+	"longest gap, whole save": "longest gap, save",
+}
+
 // Collect returns the groups of a run in order of their first trial, and the
-// samples of each in order of Metrics.
+// samples of each in order of Metrics. Where the saves of some rounds only are longer
+// than their windows, a figure of whole saves is of all rounds all the same.
 func (r *Run) Collect() ([]Group, map[Group][]Sample) {
 	var order []Group
 	out := map[Group][]Sample{}
+	trials := map[Group][]*Trial{}
 	for i := range r.Trials {
 		t := &r.Trials[i]
 		g := Group{t.Scenario, t.Contestant, t.Keys}
 		if !slices.Contains(order, g) {
 			order = append(order, g)
 		}
+		trials[g] = append(trials[g], t)
 		for _, m := range t.Metrics() {
 			at := slices.IndexFunc(out[g], func(s Sample) bool { return s.Name == m.Name })
 			if at < 0 {
@@ -130,7 +140,31 @@ func (r *Run) Collect() ([]Group, map[Group][]Sample) {
 			out[g][at].Values = append(out[g][at].Values, m.Value)
 		}
 	}
+	for g, samples := range out {
+		for i, s := range samples {
+			if part, ok := wholes[s.Name]; ok {
+				samples[i].Values = valuesOr(trials[g], s.Name, part)
+			}
+		}
+	}
 	return order, out
+}
+
+// valuesOr returns a figure of each trial, another one where it has none, and
+// nothing of a trial with neither.
+func valuesOr(trials []*Trial, name, other string) []float64 {
+	var out []float64
+	for _, t := range trials {
+		all := t.Metrics()
+		at := slices.IndexFunc(all, func(m Metric) bool { return m.Name == name })
+		if at < 0 {
+			at = slices.IndexFunc(all, func(m Metric) bool { return m.Name == other })
+		}
+		if at >= 0 {
+			out = append(out, all[at].Value)
+		}
+	}
+	return out
 }
 
 // Median returns the median of the values, 0 if there are none.

@@ -93,3 +93,29 @@ func TestWhatHasNoGoodDirection(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A median of whole saves is not of the long ones alone.
+func TestWholeSavesAreOfAllRounds(t *testing.T) {
+	long, failed := trial(), trial()
+	long.Windows["during"] = &Window{ToSec: 5, LongestGapSec: 0.7, Ops: map[string]Latencies{"write": {Count: 50, MaxUsec: 710e3}}}
+	failed.Save.Error = "the disk is full"
+	for _, c := range []struct {
+		trials []Trial
+		want   []float64
+	}{
+		{[]Trial{*trial(), *long, *failed, *trial()}, []float64{100, 700, 100}},
+		{[]Trial{*trial(), *trial()}, nil},
+	} {
+		run := Run{Trials: c.trials}
+		groups, samples := run.Collect()
+		var got []float64
+		for _, s := range samples[groups[0]] {
+			if s.Name == "longest gap, whole save" {
+				got = s.Values
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v, want %v", got, c.want)
+		}
+	}
+}
