@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -376,6 +377,11 @@ func started(t *testing.T, progress io.Reader) (said <-chan string) {
 
 // Ctrl-C, and the death of the program, keep what was measured.
 func TestAnInterruptedRunIsKept(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) { // under nohup, which the program would inherit
+		heard := make(chan os.Signal, 1)
+		signal.Notify(heard, syscall.SIGHUP)
+		defer signal.Ignore(syscall.SIGHUP)
+	}
 	for _, c := range []struct {
 		name   string
 		signal syscall.Signal

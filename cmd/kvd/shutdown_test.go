@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -155,11 +154,12 @@ func TestShutdownKeepsWhatItAcknowledged(t *testing.T) {
 		k := start(t, "--save", "900 1", "--io-threads", "3")
 		const writers = 6
 		var acked [writers]atomic.Int64
+		var conns [writers]*conn
+		for i := range conns {
+			conns[i] = k.dial()
+		}
 		end := background(t, writers, func(i int, stop *atomic.Bool) error {
-			w := k.tryDial()
-			if w == nil {
-				return errors.New("cannot connect")
-			}
+			w := conns[i]
 			for !stop.Load() {
 				s, err := w.try("INCR", fmt.Sprint("counter", i))
 				if err != nil {

@@ -3,6 +3,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -345,11 +346,25 @@ func TestLastWords(t *testing.T) {
 
 // A server that stands still does not keep the caller, and a late reply is not
 // taken for that of the next command.
+// stopped tells whether every thread of a process stands still: the signal is on
+// its way to them when kill returns.
+func stopped(pid int) bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range stats {
+		b, _ := os.ReadFile(path)
+		if !bytes.Contains(b, []byte(") T ")) {
+			return false
+		}
+	}
+	return err == nil && len(stats) > 0
+}
+
 func TestStoppedServer(t *testing.T) {
 	both(t, nil, func(t *testing.T, s *Server) {
 		if err := syscall.Kill(s.PID, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
+		wait(t, func() bool { return stopped(s.PID) })
 		_, err := s.DoContext(limit(t, 100*time.Millisecond), "ECHO", "late")
 		contains(t, err, "deadline exceeded")
 		_ = syscall.Kill(s.PID, syscall.SIGCONT)
