@@ -41,8 +41,12 @@ type Programs struct {
 	Self string // this program, which has the peers inside
 }
 
-// To load is to open for pebble: its data stay on the disk, and nothing is read.
-const pebbleNote = "write-ahead log on, %s, block cache 256 MB; the save is %s, the load only opens the files"
+// What pebble's figures stand for. To load a checkpoint is to open it: the data stay on the disk.
+const (
+	pebbleNote     = "write-ahead log on, %s, block cache 256 MB; the save is "
+	checkpointNote = pebbleNote + "DB.Checkpoint, the load only opens its files"
+	dumpNote       = pebbleNote + "an iterator of NewSnapshot written as RDB, the load reads that"
+)
 
 // builtin returns the contestants that need no other software.
 func builtin(p Programs) []Contestant {
@@ -52,12 +56,12 @@ func builtin(p Programs) []Contestant {
 	peer := func(name string, args []string, note string, save ...string) Contestant {
 		return Contestant{Name: name, Bin: p.Self, Peer: true, Args: append([]string{"peer"}, args...), Save: save, Note: note}
 	}
-	synced := peer("pebble-sync", []string{"pebble", "--sync=yes"}, fmt.Sprintf(pebbleNote, "Sync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT")
+	synced := peer("pebble-sync", []string{"pebble", "--sync=yes"}, fmt.Sprintf(checkpointNote, "Sync"), "BGSAVE", "CHECKPOINT")
 	synced.Relaxed, synced.Strict = []string{"CONFIG", "SET", "appendfsync", "no"}, []string{"CONFIG", "SET", "appendfsync", "always"}
 	synced.Reload = []string{"--load", "checkpoint"}
-	unsynced := peer("pebble", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "DB.Checkpoint"), "BGSAVE", "CHECKPOINT")
+	unsynced := peer("pebble", []string{"pebble", "--sync=no"}, fmt.Sprintf(checkpointNote, "NoSync"), "BGSAVE", "CHECKPOINT")
 	unsynced.Reload = synced.Reload
-	dumped := peer("pebble-rdb", []string{"pebble", "--sync=no"}, fmt.Sprintf(pebbleNote, "NoSync", "an iterator of NewSnapshot written as RDB"), "BGSAVE", "RDB")
+	dumped := peer("pebble-rdb", []string{"pebble", "--sync=no"}, fmt.Sprintf(dumpNote, "NoSync"), "BGSAVE", "RDB")
 	dumped.Reload = []string{"--load", "rdb"}
 	canary := func(name, kind, note string) Contestant {
 		c := peer(name, []string{kind}, note, "BGSAVE")
