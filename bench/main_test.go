@@ -268,7 +268,9 @@ func TestCanariesAreCaught(t *testing.T) {
 		return 0
 	}
 	const paused, leaked = 50, 100 // ms, MB
-	if gap := value("canary-pause", "longest gap, save"); gap < 0.95*paused || gap > 1.5*paused {
+	// A reply from just before the pause that is read late, on a busy machine, takes
+	// its lateness off the gap.
+	if gap := value("canary-pause", "longest gap, save"); gap < 0.85*paused || gap > 1.5*paused {
 		t.Errorf("a pause of %d ms is seen as a gap of %g ms", paused, gap)
 	}
 	if longest := value("canary-pause", "write max, save"); longest < paused*0.95 || longest > 1.5*paused {
