@@ -21,7 +21,7 @@ func seeRecollapseRate(t *testing.T) {
 	c := k.dial()
 	c.want("[fork-recollapse-rate 0]", "CONFIG", "GET", "fork-recollapse-rate")
 	if c.info("mem_huge_pages") == "0" {
-		t.Skip("no huge pages")
+		missing(t, "no huge pages")
 	}
 	c.slowData()
 	child := stopChild(c, k)

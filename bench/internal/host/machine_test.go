@@ -67,9 +67,6 @@ func TestFreeBytes(t *testing.T) {
 }
 
 func TestBuildKvd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds")
-	}
 	t.Chdir(t.TempDir()) // elsewhere
 	bin, cleanup, err := BuildKvd(t.Context())
 	if err != nil {

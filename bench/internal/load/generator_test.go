@@ -390,9 +390,6 @@ func TestNoAllocation(t *testing.T) {
 }
 
 func TestCeiling(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes more than a second")
-	}
 	f := newFake(t)
 	s := small(f)
 	s.Rate, s.ProbeEvery = 10, time.Second // ignored
