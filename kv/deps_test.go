@@ -49,7 +49,7 @@ var policy = map[string]struct {
 		},
 		external: []string{"golang.org/x/term"},
 	},
-	"bench/internal/apart":    {project: []string{"bench/internal/result"}, external: []string{"github.com/tidwall/redcon", "golang.org/x/sys/unix"}, unsafe: true},
+	"bench/internal/apart":    {project: []string{"bench/internal/host", "bench/internal/result"}, external: []string{"github.com/tidwall/redcon", "golang.org/x/sys/unix"}, unsafe: true},
 	"bench/internal/compare":  {project: []string{"bench/internal/result"}, external: []string{"github.com/aclements/go-moremath/stats"}},
 	"bench/internal/contest":  {project: []string{"bench/internal/scenario"}},
 	"bench/internal/host":     {project: []string{"bench/internal/result"}, external: []string{"github.com/tidwall/redcon", "golang.org/x/sys/unix"}},

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/tidwall/redcon"
+
+	"kvd/bench/internal/host"
 )
 
 const (
@@ -146,7 +148,7 @@ func startKvd(ctx context.Context, kvd, dir string) (c *client, pid int, stop fu
 	cmd := exec.CommandContext(ctx, kvd, "--port", strconv.Itoa(addr.Port), "--bind", "127.0.0.1",
 		"--dir", dir, "--save", "", "--logfile", filepath.Join(dir, "log"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := spawn(cmd); err != nil {
+	if err := host.Spawn(cmd); err != nil {
 		return nil, 0, nil, fmt.Errorf("start kvd: %w", err)
 	}
 	ended := make(chan struct{})

@@ -11,30 +11,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"kvd/bench/internal/host"
 )
-
-// spawn starts cmd from a thread that lives as long as this process: the signal
-// at the parent's death is bound to the thread that started the child.
-func spawn(cmd *exec.Cmd) error {
-	started := make(chan error)
-	spawner() <- func() { started <- cmd.Start() }
-	return <-started
-}
-
-var spawner = sync.OnceValue(func() chan<- func() {
-	jobs := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for job := range jobs {
-			job()
-		}
-	}()
-	return jobs
-})
 
 // measuring is a running process of this program that measures.
 type measuring struct {
@@ -58,7 +40,7 @@ func startMeasuring(ctx context.Context, args ...string) (*measuring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := spawn(m.cmd); err != nil {
+	if err := host.Spawn(m.cmd); err != nil {
 		return nil, fmt.Errorf("start a measuring process: %w", err)
 	}
 	m.lines = json.NewDecoder(out)

@@ -179,7 +179,6 @@ func (r *Report) noteContestants() {
 		}
 		r.Notes = append(r.Notes, slices.Concat(
 			differ(name+"server", a.Server, b.Server),
-			differ(name+"version", a.Version, b.Version),
 			differ(name+"save", a.Save, b.Save),
 			differ(name+"setting", a.Note, b.Note),
 		)...)

@@ -19,9 +19,9 @@ import (
 // architecture that this runs on.
 const ticksPerSec = 100
 
-// spawn starts cmd from a thread that lives as long as this process: the signal
+// Spawn starts cmd from a thread that lives as long as this process: the signal
 // at the parent's death is bound to the thread that started the child.
-func spawn(cmd *exec.Cmd) error {
+func Spawn(cmd *exec.Cmd) error {
 	result := make(chan error)
 	spawner() <- func() { result <- cmd.Start() }
 	return <-result

@@ -125,7 +125,7 @@ func start(ctx context.Context, l Launch) (*Server, error) {
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	begin := time.Now()
-	if err := spawn(s.cmd); err != nil {
+	if err := Spawn(s.cmd); err != nil {
 		return nil, fmt.Errorf("%s cannot be started: %w", l.Name, err)
 	}
 	s.PID = s.cmd.Process.Pid

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -118,16 +117,6 @@ var (
 	WriteOnly = Mix{Name: "write-only", Update: 1}
 	ReadOnly  = Mix{Name: "read-only", Read: 1}
 )
-
-// MixNamed finds one of the mixes above by its name, without regard to case.
-func MixNamed(name string) (Mix, bool) {
-	for _, m := range []Mix{MixA, MixB, MixC, MixD, MixE, MixF, WriteOnly, ReadOnly} {
-		if strings.EqualFold(m.Name, name) {
-			return m, true
-		}
-	}
-	return Mix{}, false
-}
 
 func (m Mix) parts() []float64 { return []float64{m.Read, m.Update, m.Insert, m.Scan, m.RMW} }
 

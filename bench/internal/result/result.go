@@ -58,12 +58,11 @@ type Config struct {
 
 // Contestant is a server under test and how it saves.
 type Contestant struct {
-	Name    string `json:"name"`             // unique in the run: fork, pebble-sync, redis-server
-	Server  string `json:"server"`           // "kvd 1.2", "redis 7.0.15", "pebble v2.1.7"
-	Save    string `json:"save"`             // the command: BGSAVE FORK
-	Note    string `json:"note,omitempty"`   // "write-ahead log on, NoSync, cache 256 MB"
-	Remote  bool   `json:"remote,omitempty"` // not started here: no memory, no CPU, no load
-	Version string `json:"version,omitempty"`
+	Name   string `json:"name"`             // unique in the run: fork, pebble-sync, redis-server
+	Server string `json:"server"`           // "kvd 1.2", "redis 7.0.15", "pebble v2.1.7"
+	Save   string `json:"save"`             // the command: BGSAVE FORK
+	Note   string `json:"note,omitempty"`   // "write-ahead log on, NoSync, cache 256 MB"
+	Remote bool   `json:"remote,omitempty"` // not started here: no memory, no CPU, no load
 }
 
 // Ceiling is what the generator can do, measured against a server that does
