@@ -27,7 +27,7 @@
 // isolation.go are the side of Measure; facts.go, creationfacts.go, faultfacts.go and
 // talkfacts.go turn figures into sentences. Every verdict is computed from the figures.
 //
-// The package uses unsafe and raw system calls, and imports bench/internal/result,
+// The package uses unsafe and raw system calls, and imports bench/internal/host and result,
 // redcon and x/sys/unix. Linux on amd64 and arm64.
 package apart
 
