@@ -35,6 +35,27 @@ type Info struct {
 	LastError             string // of the last save, "" if it succeeded
 	Scheduled             bool
 	ChildPID              int // 0 if there is no child
+
+	// The save in progress.
+	CurrentReason     string  // who asked for it; "" if none runs
+	CurrentPhase      string  // "cut", "writing", "syncing", "verifying"; "" if none runs
+	CurrentName       string  // of the snapshot; "" for the dump, or if none runs
+	CurrentETASeconds int64   // -1 if unknown, or none runs
+	CurrentExtraBytes int64   // memory that it costs now
+	CurrentLimitBytes int64   // what that may come to; 0: not limited, or none runs
+	CurrentThrottled  float64 // share of the time that writers are made to wait, 0 to 1
+
+	// The last background save, successful or not.
+	LastReason        string
+	LastAutoReason    string // why AUTO chose its engine, at the last save that it chose for
+	LastVerified      string // "yes", "full", "no", or "failed"; "" before the first save
+	LastKeys          int64
+	LastBytes         int64   // of the file
+	LastSeconds       float64 // the verification included
+	LastVerifySeconds float64
+	LastCOWFaults     int64  // page faults of the process while the child lived; fork
+	LastLimitReached  bool   // given up because of save-memory-limit
+	LastHook          string // "ok", "none", or what went wrong with the save-hook
 }
 
 // Info returns the present state.

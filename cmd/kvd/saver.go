@@ -80,8 +80,8 @@ func saveSettings(cfg *config.Config) snapshot.Settings {
 func (s *saver) Save() error { return saverError(s.Manager.Save()) }
 
 // Start implements command.Saver.
-func (s *saver) Start(kind string, schedule bool) (string, error) {
-	status, err := s.Manager.Start(kind, schedule)
+func (s *saver) Start(r command.SaveRequest) (string, error) {
+	status, err := s.Manager.Start(r.Kind, r.Schedule)
 	return status, saverError(err)
 }
 

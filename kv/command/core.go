@@ -29,6 +29,8 @@ type Engine struct {
 	Clients Clients
 	Log     *slog.Logger
 
+	Snapshots Snapshots // nil: the SNAPSHOT command is refused
+
 	Version string // kvd's own, for INFO
 
 	// Shutdown ends the server; it does not return when it succeeds. It is
@@ -120,10 +122,9 @@ var (
 type Saver interface {
 	// Save saves in the foreground (SAVE). ErrSaveInProgress if one runs.
 	Save() error
-	// Start starts a background save. kind is "fork", "thread", "copy", or ""
-	// for the configured default. With schedule a save that cannot start now
+	// Start starts a background save. With Schedule one that cannot start now
 	// is started as soon as the running one has ended. status is the text of the reply.
-	Start(kind string, schedule bool) (status string, err error)
+	Start(r SaveRequest) (status string, err error)
 	// Cancel ends the running save, if any, and waits until it is gone.
 	// ErrNoSave if none runs or is scheduled.
 	Cancel() error
@@ -176,4 +177,69 @@ type SaveInfo struct {
 	LastError             string
 	Scheduled             bool
 	ChildPID              int
+
+	// The save in progress.
+	CurrentReason     string  // who asked for it; "" if none runs
+	CurrentPhase      string  // "cut", "writing", "syncing", "verifying"; "" if none runs
+	CurrentName       string  // of the snapshot; "" for the dump, or if none runs
+	CurrentETASeconds int64   // -1 if unknown, or none runs
+	CurrentExtraBytes int64   // memory that it costs now
+	CurrentLimitBytes int64   // what that may come to; 0: not limited, or none runs
+	CurrentThrottled  float64 // share of the time that writers are made to wait, 0 to 1
+
+	// The last background save, successful or not.
+	LastReason        string
+	LastAutoReason    string // why AUTO chose its engine, at the last save that it chose for
+	LastVerified      string // "yes", "full", "no", or "failed"; "" before the first save
+	LastKeys          int64
+	LastBytes         int64   // of the file
+	LastSeconds       float64 // the verification included
+	LastVerifySeconds float64
+	LastCOWFaults     int64  // page faults of the process while the child lived; fork
+	LastLimitReached  bool   // given up because of save-memory-limit
+	LastHook          string // "ok", "none", or what went wrong with the save-hook
+}
+
+// SaveRequest says what BGSAVE asks for.
+type SaveRequest struct {
+	Kind     string // "fork", "thread", "copy", "auto"; "" for the configured default
+	Name     string // of a snapshot beside the dump; "" for the dump
+	DB       int    // the only database to save; -1 for all
+	Schedule bool   // wait for the save in progress instead of failing
+	Reason   string // for log and INFO; "" means BGSAVE
+}
+
+// Snapshots are the dumps in the server's directory, by name.
+type Snapshots interface {
+	// List returns all, the newest first.
+	List() ([]SnapshotInfo, error)
+	// Verify reads a snapshot to its end, values included.
+	Verify(name string) (SnapshotReport, error)
+	// Load replaces the data by those of a snapshot, all or nothing: every
+	// database, or, with db >= 0, database into by database db of the snapshot. It
+	// returns the number of keys. ErrSaveInProgress while a save runs.
+	Load(name string, db, into int) (keys int64, err error)
+}
+
+// SnapshotInfo is a dump in the directory.
+type SnapshotInfo struct {
+	Name      string // what BGSAVE … TO, VERIFY and LOAD call it
+	File      string // within the directory
+	Kind      string // "default", "kept" (save-keep) or "named"
+	Bytes     int64
+	SavedUnix int64  // its time of modification
+	Engine    string // "fork", "thread", …; "" if the file does not tell
+}
+
+// SnapshotReport is what SNAPSHOT VERIFY found.
+type SnapshotReport struct {
+	Name      string
+	Version   int // of the RDB format
+	Bytes     int64
+	Keys      int64
+	Expires   int64
+	Expired   int64
+	Databases int  // with keys
+	Checksum  bool // there is one, and it is right
+	Seconds   float64
 }

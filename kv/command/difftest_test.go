@@ -286,11 +286,11 @@ func (w *fakeWorld) Kill(c *Client) { w.killed = append(w.killed, c) }
 func (w *fakeWorld) Wake()          { w.wakes.Add(1) }
 
 func (w *fakeWorld) Save() error { w.calls = append(w.calls, "save"); return w.saveErr }
-func (w *fakeWorld) Start(kind string, schedule bool) (string, error) {
+func (w *fakeWorld) Start(r SaveRequest) (string, error) {
 	if w.hold != nil {
 		<-w.hold
 	}
-	w.started = append(w.started, fmt.Sprint(kind, ",", schedule))
+	w.started = append(w.started, fmt.Sprint(r.Kind, ",", r.Schedule))
 	return "Background saving started", w.saveErr
 }
 func (w *fakeWorld) Cancel() error { w.calls = append(w.calls, "cancel"); return w.saveErr }

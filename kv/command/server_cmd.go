@@ -126,7 +126,7 @@ func cmdBgsave(x *Ctx) {
 		return
 	}
 	saver := x.Saver
-	x.replyLater(func() (string, error) { return saver.Start(kind, schedule) })
+	x.replyLater(func() (string, error) { return saver.Start(SaveRequest{Kind: kind, DB: -1, Schedule: schedule}) })
 }
 
 // replyLater replies what fn, which may wait for the disk, returns for a save.
@@ -150,7 +150,7 @@ func (x *Ctx) scheduleSave(kind string) {
 	}
 	saver, log := x.Saver, x.Log
 	x.after = append(x.after, func() {
-		if _, err := saver.Start(kind, true); err != nil {
+		if _, err := saver.Start(SaveRequest{Kind: kind, DB: -1, Schedule: true}); err != nil {
 			log.Warn("The background save scheduled by a transaction did not start: " + err.Error())
 		}
 	})

@@ -29,14 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // noSaver is a Saver that never has anything to do.
 type noSaver struct{}
 
-func (noSaver) Save() error                        { return nil }
-func (noSaver) Start(string, bool) (string, error) { return "Background saving started", nil }
-func (noSaver) Cancel() error                      { return nil }
-func (noSaver) BeforeFlushAll()                    {}
-func (noSaver) AfterFlushAll()                     {}
-func (noSaver) Reload(bool, bool) error            { return nil }
-func (noSaver) WriteDenied() string                { return "" }
-func (noSaver) Info() command.SaveInfo             { return command.SaveInfo{LastBgsaveOK: true} }
+func (noSaver) Save() error                               { return nil }
+func (noSaver) Start(command.SaveRequest) (string, error) { return "Background saving started", nil }
+func (noSaver) Cancel() error                             { return nil }
+func (noSaver) BeforeFlushAll()                           {}
+func (noSaver) AfterFlushAll()                            {}
+func (noSaver) Reload(bool, bool) error                   { return nil }
+func (noSaver) WriteDenied() string                       { return "" }
+func (noSaver) Info() command.SaveInfo                    { return command.SaveInfo{LastBgsaveOK: true} }
 
 // logBuffer keeps what the server logs.
 type logBuffer struct {

@@ -93,7 +93,7 @@ func (s *saver) bgsave(x *command.Ctx) {
 		x.Err(textSyntax)
 		return
 	}
-	status, done, err := x.Await(func() (string, error) { return s.Start(name, false) })
+	status, done, err := x.Await(func() (string, error) { return s.Start(command.SaveRequest{Kind: name, DB: -1}) })
 	switch {
 	case !done:
 	case errors.Is(err, command.ErrSaveInProgress):
@@ -116,8 +116,8 @@ func (s *saver) find(name string) *saveKind {
 }
 
 // Start implements command.Saver. Nothing is ever scheduled for later.
-func (s *saver) Start(name string, _ bool) (status string, err error) {
-	k := s.find(name)
+func (s *saver) Start(r command.SaveRequest) (status string, err error) {
+	k := s.find(r.Kind)
 	if k == nil {
 		return "", errors.New("there is no such save")
 	}
