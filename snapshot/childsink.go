@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"kvd/snapshot/internal/fork"
 )
@@ -24,7 +25,10 @@ var errChildWrite = errors.New("write failed") // the errno says why
 // Write implements rdb.Sink.
 func (s *childSink) Write(p []byte) error {
 	for len(p) > 0 && s.errno == 0 {
-		n := min(len(p), syncPiece)
+		n := s.window.pace.piece(min(len(p), syncPiece))
+		if s.window.pace.rate > 0 {
+			s.wait(s.window.pace.book(fork.RawClock(), n))
+		}
 		s.errno = s.page.Write(s.fd, p[:n])
 		p = p[n:]
 		if off, ok := s.window.written(n); ok && s.errno == 0 {
@@ -35,6 +39,14 @@ func (s *childSink) Write(p []byte) error {
 		return errChildWrite
 	}
 	return nil
+}
+
+// wait sleeps for d, in naps between which the watchdog hears of it.
+func (s *childSink) wait(d time.Duration) {
+	for end := fork.RawClock() + d; d > 0; d = end - fork.RawClock() {
+		s.page.Beat()
+		fork.RawSleep(min(d, paceNap))
+	}
 }
 
 // sync starts the writing of the piece at off and waits for that of an earlier
@@ -63,7 +75,7 @@ type childBody struct {
 
 // run returns the child's verdict.
 func (b *childBody) run(page *fork.Page) int32 {
-	err := b.dump.write(&page.Keys, &b.stop, false)
+	err := b.dump.write(&page.Keys, &b.stop)
 	switch {
 	case err == nil:
 		return 0

@@ -182,7 +182,7 @@ func TestCutIsExact(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "dump.rdb")
 			saves, pairs := 0, 0
 			for end := time.Now().Add(d); time.Now().Before(end) || saves < 5; saves++ {
-				res, err := Save(context.Background(), s, path, Options{Engine: engine})
+				res, err := Save(context.Background(), s, path, Options{Engine: engine, Threads: 3})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -217,7 +217,7 @@ func TestManySaves(t *testing.T) {
 			defer forker.Close()
 			path := filepath.Join(t.TempDir(), "dump.rdb")
 			for i := range saves {
-				sv, err := begin(s, path, Options{Engine: engine, NoIncrementalFsync: true}, forker)
+				sv, err := begin(s, path, Options{Engine: engine, NoIncrementalFsync: true, Threads: 1 + i%3}, forker)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -19,6 +19,7 @@ type dump struct {
 	ctime int64 // Unix seconds
 	used  int64 // used memory, bytes
 	aux   []AuxField
+	only  int    // the one database to write; -1: all
 	sized []bool // by database: RESIZEDB is written
 }
 
@@ -33,9 +34,8 @@ const keysPerReport = 64
 
 // write writes the file and flushes it to the encoder's sink. It reports the
 // number of keys written so far in keys. When stop becomes true it returns
-// errStopped. With release set each shard is released when it is written. Other
-// errors are those of the sink, and errType.
-func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool, release bool) error {
+// errStopped. Other errors are those of the sink, and errType.
+func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 	if err := d.head(); err != nil {
 		return err
 	}
@@ -46,17 +46,14 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool, release bool) error 
 	)
 	for shard := range d.view.Shards() {
 		w := d.view.Walk(shard)
-		for w.Next(&e) {
+		for d.next(&w, &e) {
 			if e.DB != db {
 				db = e.DB
 				if err := d.selectDB(db); err != nil {
 					return err
 				}
 			}
-			if e.Type != kv.TypeString {
-				return errType
-			}
-			if err := d.enc.String(e.Key, e.Value, e.ExpireAt); err != nil {
+			if err := encode(d.enc, &e); err != nil {
 				return err
 			}
 			if n++; n%keysPerReport == 0 {
@@ -66,15 +63,30 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool, release bool) error 
 				}
 			}
 		}
-		if release {
-			d.view.Release(shard)
-		}
 	}
 	keys.Store(n)
 	if stop.Load() {
 		return errStopped
 	}
 	return d.enc.Footer()
+}
+
+// next returns the next key that is to be written of a shard.
+func (d *dump) next(w *kv.Walker, e *kv.Entry) bool {
+	for w.Next(e) {
+		if d.has(e.DB) {
+			return true
+		}
+	}
+	return false
+}
+
+// encode writes one key.
+func encode(enc *rdb.Encoder, e *kv.Entry) error {
+	if e.Type != kv.TypeString {
+		return errType
+	}
+	return enc.String(e.Key, e.Value, e.ExpireAt)
 }
 
 // head writes what stands in front of the first database.
@@ -105,11 +117,29 @@ func (d *dump) selectDB(db int) error {
 	return d.enc.ResizeDB(keys, expires)
 }
 
+// sizes writes the number of keys of every database that has any: what several
+// encoders write has no order in which one of them would be a database's first.
+func (d *dump) sizes() error {
+	for db := range d.view.Databases() {
+		if keys, _ := d.view.Counts(db); keys > 0 && d.has(db) {
+			if err := d.selectDB(db); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// has tells whether a database is to be written.
+func (d *dump) has(db int) bool { return d.only < 0 || db == d.only }
+
 // total returns the number of keys at the cut.
 func (d *dump) total() (n int64) {
 	for db := range d.view.Databases() {
-		keys, _ := d.view.Counts(db)
-		n += keys
+		if d.has(db) {
+			keys, _ := d.view.Counts(db)
+			n += keys
+		}
 	}
 	return n
 }

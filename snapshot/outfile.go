@@ -10,7 +10,9 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -123,36 +125,60 @@ func (o *outFile) abort() {
 type fileSink struct {
 	f      *os.File
 	window syncWindow
-	err    error // the first one stays
+	stop   *atomic.Bool // ends a wait for the pace; nil if there is none
+	err    error        // the first one stays
 }
 
 // Write implements rdb.Sink.
 func (s *fileSink) Write(p []byte) error {
 	for len(p) > 0 && s.err == nil {
-		n := min(len(p), syncPiece)
+		n := s.window.pace.piece(min(len(p), syncPiece))
+		if s.window.pace.rate > 0 {
+			if s.err = nap(s.window.pace.book(clock(), n), s.stop); s.err != nil {
+				break
+			}
+		}
 		_, s.err = s.f.Write(p[:n])
 		p = p[n:]
 		if off, ok := s.window.written(n); ok && s.err == nil {
-			s.err = s.sync(off)
+			s.window.off, s.err = syncPieceAt(s.f, off)
 		}
 	}
 	return s.err
 }
 
-func (s *fileSink) sync(off int64) error {
-	fd := int(s.f.Fd())
-	err := unix.SyncFileRange(fd, off, syncPiece, syncStart)
+// began is the zero of clock.
+var began = time.Now()
+
+// clock is what pace is kept by in the serving process.
+func clock() time.Duration { return time.Since(began) }
+
+// nap sleeps for d; when stop becomes true it soon returns errStopped.
+func nap(d time.Duration, stop *atomic.Bool) error {
+	for end := clock() + d; d > 0; d = end - clock() {
+		if stop.Load() {
+			return errStopped
+		}
+		time.Sleep(min(d, paceNap))
+	}
+	return nil
+}
+
+// syncPieceAt starts the writing to the disk of the piece of f at off and waits
+// for that of an earlier one. unable: the file system cannot do that.
+func syncPieceAt(f *os.File, off int64) (unable bool, err error) {
+	fd := int(f.Fd())
+	err = unix.SyncFileRange(fd, off, syncPiece, syncStart)
 	if before := off - syncBehind; err == nil && before >= 0 {
 		err = unix.SyncFileRange(fd, before, syncPiece, syncAwait)
 	}
 	if errno, ok := err.(syscall.Errno); ok && (unsupported(errno) || errno == unix.EINTR) {
-		s.window.off = errno != unix.EINTR
-		return nil
+		return errno != unix.EINTR, nil
 	}
 	if err != nil {
-		return &os.PathError{Op: "sync", Path: s.f.Name(), Err: err}
+		return false, &os.PathError{Op: "sync", Path: f.Name(), Err: err}
 	}
-	return nil
+	return false, nil
 }
 
 var tempName = regexp.MustCompile(`^temp-[0-9]+-[0-9a-f]{16}\.rdb$`)

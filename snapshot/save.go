@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +37,15 @@ type Options struct {
 	OOMScoreAdj        *int          // Fork: the child's /proc/PID/oom_score_adj; nil leaves it
 	ChildNice          int           // Fork: the child's niceness, 1 to 19, unless the program's is higher; 0 leaves it
 	ChildIO            IOPriority    // Fork: the child's I/O priority; 0 leaves it
+	// Threads is how many goroutines encode (Thread and Copy), at most one per
+	// shard; 0 means one less than the machine has cores, and at least one.
+	Threads   int
+	RateLimit int64 // bytes per second to the file; 0 means no limit
+	DB        *int  // save this database alone, with its number; nil saves all
 }
+
+// ErrNoDB is returned for an Options.DB that the store does not have.
+var ErrNoDB = errors.New("DB index is out of range")
 
 // Result is what a save did.
 type Result struct {
@@ -86,12 +96,13 @@ type saving struct {
 	store   *kv.Store
 	o       Options
 	out     *outFile
-	buf     []byte // mmap'ed and shared with a child, so that the kernel need not copy it
+	buf     []byte // of all encoders; mmap'ed and shared with a child, so that the kernel need not copy it
 	dump    dump
 	view    *kv.View
 	started time.Time
 
-	sink fileSink     // not Fork
+	sink fileSink     // Foreground
+	crew *crew        // Thread, Copy
 	keys atomic.Int64 // not Fork: written so far
 	stop atomic.Bool
 
@@ -113,6 +124,9 @@ func begin(store *kv.Store, path string, o Options, forker *fork.Forker) (*savin
 	if o.ChildTimeout <= 0 {
 		o.ChildTimeout = time.Minute
 	}
+	if o.DB != nil && (*o.DB < 0 || *o.DB >= store.Databases()) {
+		return nil, saveError(path, ErrNoDB)
+	}
 	s := &saving{store: store, o: o, started: time.Now()}
 	if o.Engine == Fork && fork.RaceEnabled {
 		return nil, saveError(path, ErrForkUnavailable)
@@ -131,19 +145,44 @@ func begin(store *kv.Store, path string, o Options, forker *fork.Forker) (*savin
 	return s, nil
 }
 
+// lanes returns how many encoders may be at work at a time.
+func (s *saving) lanes() int {
+	if s.o.Engine != Thread && s.o.Engine != Copy {
+		return 1
+	}
+	n := s.o.Threads
+	if n <= 0 {
+		n = runtime.NumCPU() - 1
+	}
+	return max(1, min(n, maxLanes)) + 1 // the last one is for hurry
+}
+
 // prepare makes all that the cut should not wait for.
 func (s *saving) prepare() (err error) {
-	s.buf, err = unix.Mmap(-1, 0, bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	lanes := s.lanes()
+	s.buf, err = unix.Mmap(-1, 0, lanes*bufferSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return fmt.Errorf("buffer: %w", err)
 	}
 	s.dump = dump{
-		enc:   rdb.NewEncoder(s.buf, rdb.EncoderOptions{Compress: !s.o.NoCompress, Checksum: !s.o.NoChecksum}),
 		ctime: time.Now().Unix(),
 		used:  s.store.Memory().Used,
 		aux:   s.o.Aux,
+		only:  -1,
 		sized: make([]bool, s.store.Databases()),
 	}
+	if s.o.DB != nil {
+		s.dump.only = *s.o.DB
+	}
+	window := syncWindow{off: s.o.NoIncrementalFsync, pace: pace{rate: s.o.RateLimit}}
+	eo := rdb.EncoderOptions{Compress: !s.o.NoCompress, Checksum: !s.o.NoChecksum}
+	if lanes > 1 {
+		file := &laneFile{f: s.out.f, window: window, checksum: eo.Checksum, stop: &s.stop}
+		s.crew = newCrew(&s.dump, file, s.buf, lanes, eo, &s.keys, &s.stop)
+		return nil
+	}
+	s.dump.enc = rdb.NewEncoder(s.buf, eo)
+	s.sink = fileSink{f: s.out.f, window: window, stop: &s.stop}
 	return nil
 }
 
@@ -161,12 +200,12 @@ func (s *saving) discard() {
 
 // cut takes the View; with it a forked child begins to write.
 func (s *saving) cut(forker *fork.Forker) error {
-	window := syncWindow{off: s.o.NoIncrementalFsync}
 	if s.o.Engine == Fork {
-		return s.cutFork(forker, window)
+		return s.cutFork(forker, s.sink.window)
 	}
-	s.sink = fileSink{f: s.out.f, window: window}
-	s.dump.enc.Reset(&s.sink)
+	if s.crew == nil {
+		s.dump.enc.Reset(&s.sink)
+	}
 	mode := kv.ModeThread
 	switch s.o.Engine {
 	case Copy:
@@ -217,6 +256,15 @@ func (s *saving) cancel() {
 	}
 }
 
+// hurry has one more goroutine write, at the priority of the process, since the
+// memory that the save costs comes near its limit. Only Thread and Copy can;
+// later calls do nothing. It may be called from any goroutine, until the end.
+func (s *saving) hurry() {
+	if s.crew != nil {
+		s.crew.hurry()
+	}
+}
+
 // run returns when the last byte is encoded and the View closed.
 func (s *saving) run(res *Result) error {
 	var err error
@@ -225,13 +273,15 @@ func (s *saving) run(res *Result) error {
 	case Fork:
 		err = s.awaitChild(res)
 	case Foreground:
-		err = s.dump.write(&s.keys, &s.stop, false)
+		err = s.dump.write(&s.keys, &s.stop)
+		res.Bytes = s.dump.enc.Bytes()
 	default:
-		err = s.walkNiced()
+		err = s.crew.write()
+		res.Bytes = s.crew.file.size()
 	}
 	total := s.dump.total()
 	if s.o.Engine != Fork {
-		res.Keys, res.Bytes = s.keys.Load(), s.dump.enc.Bytes()
+		res.Keys = s.keys.Load()
 		_, res.Extra = s.view.ExtraBytes()
 	}
 	if s.o.Engine == Foreground {

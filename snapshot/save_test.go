@@ -206,7 +206,7 @@ func TestChildFiles(t *testing.T) {
 	}
 	defer null.Close()
 	page := new(fork.Page)
-	d := &dump{view: v, enc: rdb.NewEncoder(make([]byte, bufferSize), rdb.EncoderOptions{Compress: true, Checksum: true}),
+	d := &dump{view: v, only: -1, enc: rdb.NewEncoder(make([]byte, bufferSize), rdb.EncoderOptions{Compress: true, Checksum: true}),
 		sized: make([]bool, s.Databases()), aux: []AuxField{{"a", "b"}}}
 	sink := &childSink{fd: int(null.Fd()), page: page}
 	body := &childBody{dump: d, sink: sink, what: "write"}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,11 +21,13 @@ const (
 	syncAwait = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 )
 
-// syncWindow says when the next piece of a growing file goes to the disk.
+// syncWindow says when the next piece of a growing file goes to the disk, and
+// how fast the file may grow.
 type syncWindow struct {
-	off  bool // never
+	off  bool // the disk is left to itself
 	at   int64
 	next int64 // start of the piece being written
+	pace pace
 }
 
 // written counts n more bytes, at most syncPiece. It returns the offset of a
@@ -47,4 +50,37 @@ func unsupported(errno syscall.Errno) bool {
 		return true
 	}
 	return false
+}
+
+const (
+	// paceNap is the longest sleep for the pace, so that a save can be cancelled
+	// and a watchdog sees it live.
+	paceNap = 50 * time.Millisecond
+	// paceCredit is how much of the time in which nothing was written may be made
+	// up for.
+	paceCredit = 50 * time.Millisecond
+)
+
+// pace keeps a stream of bytes to a rate.
+type pace struct {
+	rate int64         // bytes per second; 0: as fast as it goes
+	due  time.Duration // when the next byte may be written, by the caller's clock
+}
+
+// piece returns how many of n bytes to write at a time: what the rate allows in
+// one nap.
+func (p *pace) piece(n int) int {
+	if p.rate <= 0 {
+		return n
+	}
+	return int(min(int64(n), max(p.rate/int64(time.Second/paceNap), 1)))
+}
+
+// book counts n bytes, at most syncPiece, as written and returns how long to wait
+// until they may be.
+func (p *pace) book(now time.Duration, n int) time.Duration {
+	p.due = max(p.due, now-paceCredit)
+	wait := p.due - now
+	p.due += time.Duration(int64(n) * int64(time.Second) / p.rate)
+	return max(wait, 0)
 }

@@ -7,21 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// threadNice is by how much the snapshot thread is nicer than the process.
+// threadNice is by how much the snapshot threads are nicer than the process.
 const threadNice = 10
-
-// walkNiced writes the dump on a thread of its own at low priority, which ends
-// with it, and waits for it.
-func (s *saving) walkNiced() error {
-	done := make(chan error, 1)
-	go func() {
-		onOwnThread(func() {
-			lowerPriority(threadNice)
-			done <- s.dump.write(&s.keys, &s.stop, true)
-		})
-	}()
-	return <-done
-}
 
 // onOwnThread runs fn on a thread that is not the process's first one and that
 // ends when the calling goroutine does. The first thread never ends: its low

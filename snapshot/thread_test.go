@@ -59,14 +59,18 @@ func TestReleaseAndStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sv := &saving{dump: dump{view: v, enc: rdb.NewEncoder(make([]byte, bufferSize), rdb.EncoderOptions{}),
-		sized: make([]bool, s.Databases())}}
-	sv.dump.enc.Reset(&bytesSink{})
+	sv := &saving{dump: dump{view: v, only: -1, sized: make([]bool, s.Databases())}}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	sv.crew = newCrew(&sv.dump, &laneFile{f: null, stop: &sv.stop}, make([]byte, 3*bufferSize), 3, rdb.EncoderOptions{}, &sv.keys, &sv.stop)
 	set(t, s, 0, "key:1", "changed", 0)
 	if now, _ := v.ExtraBytes(); now == 0 {
 		t.Error("a change during a save keeps nothing")
 	}
-	if err := sv.walkNiced(); err != nil || sv.keys.Load() != 10_000 {
+	if err := sv.crew.write(); err != nil || sv.keys.Load() != 10_000 {
 		t.Error(err, sv.keys.Load())
 	}
 	_, before := v.ExtraBytes()
@@ -81,7 +85,7 @@ func TestReleaseAndStop(t *testing.T) {
 	forker := fork.New()
 	defer forker.Close()
 	for _, engine := range []Engine{Thread, Copy, Foreground} {
-		sv, err := begin(s, filepath.Join(t.TempDir(), "dump.rdb"), Options{Engine: engine}, forker)
+		sv, err := begin(s, filepath.Join(t.TempDir(), "dump.rdb"), Options{Engine: engine, Threads: 1}, forker)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -227,6 +227,13 @@ func (e *Encoder) Flush() error {
 	return e.write(e.buf[:n])
 }
 
+// Fits tells whether a key whose name and value have n bytes in all, with a SelectDB before it, goes
+// into the buffer without a flush.
+func (e *Encoder) Fits(n int) bool { return len(e.buf)-e.n >= 1+MaxLenSize+entryHead+n }
+
+// Buffered returns how many bytes have not been given to the sink.
+func (e *Encoder) Buffered() int { return e.n }
+
 // Bytes returns how many bytes were encoded so far, buffered ones included.
 func (e *Encoder) Bytes() int64 { return e.flushed + int64(e.n) }
 
