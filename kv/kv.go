@@ -68,6 +68,7 @@ type Store struct {
 	copyBytes    atomic.Int64 // the COPY engine's copy
 	peak         atomic.Int64 // of Memory().Used
 
+	stages  stages
 	cut     atomic.Pointer[View] // the live one
 	cutID   uint32
 	txs     sync.Pool
@@ -85,12 +86,13 @@ type shard struct {
 	watchers map[watchKey][]*watched
 	cutID    uint32 // of the cut that guard.Mode belongs to
 
-	passed  atomic.Uint32 // the newest cut whose saver is done with the shard
-	changes atomic.Int64
-	entries atomic.Int64 // bytes, deferred ones included
-	index   atomic.Int64
-	lens    []dbLen
-	_       [64]byte // the next shard's lock is on another cache line
+	passed   atomic.Uint32 // the newest cut whose saver is done with the shard
+	changes  atomic.Int64
+	entries  atomic.Int64 // bytes, deferred ones included
+	index    atomic.Int64
+	retained atomic.Int64 // guard.DeferredBytes
+	lens     []dbLen
+	_        [64]byte // the next shard's lock is on another cache line
 }
 
 type dbLen struct{ keys, expires atomic.Int64 }
@@ -202,6 +204,7 @@ type Memory struct {
 	Index    int64 // directories, segments, access clocks
 	Deferred int64 // replaced or deleted, held for the live View
 	Copy     int64 // the copy of a ModeCopy View
+	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
 	Overhead int64 // the allocator's tables
 	GoHeap   int64 // objects on the Go heap, of the whole program
 
@@ -229,6 +232,7 @@ func (s *Store) Memory() Memory {
 	m.Deferred = s.deferred.Load()
 	m.Entries -= m.Deferred
 	m.Copy = s.copyBytes.Load()
+	m.Staged = s.stagedBytes()
 	a := s.arena.Stats()
 	m.Overhead, m.Resident, m.Ahead, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
 	if a.Huge && a.Resident > 0 {
@@ -238,7 +242,7 @@ func (s *Store) Memory() Memory {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	m.GoHeap = int64(sample[0].Value.Uint64())
-	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Overhead + m.GoHeap
+	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Staged + m.Overhead + m.GoHeap
 	if m.Used > s.peak.Load() {
 		s.peak.Store(m.Used)
 	}
@@ -271,14 +275,20 @@ func (s *Store) HoldRecollapse() (release func()) {
 // Check verifies every structure of the store and returns the first broken
 // invariant. It takes all locks; it is for tests and DEBUG.
 func (s *Store) Check() error {
-	s.lockAll()
-	defer s.unlockAll()
-	var heaps []*arena.Heap
+	s.lockCut()
+	defer s.unlockCut()
+	heaps, err := s.checkStages()
+	if err != nil {
+		return err
+	}
 	deferred := int64(0)
 	for i := range s.shards {
 		sh := &s.shards[i]
 		if err := sh.check(); err != nil {
 			return err
+		}
+		if n := sh.retained.Load(); n != sh.guard.DeferredBytes {
+			return fmt.Errorf("kv: %d bytes of shard %d are deferred, published are %d", sh.guard.DeferredBytes, i, n)
 		}
 		deferred += sh.guard.DeferredBytes
 		for _, t := range sh.tables {
@@ -391,11 +401,11 @@ func (sh *shard) notice() bool {
 
 // drain frees up to n deferred blocks of a shard that the cut has passed.
 func (s *Store) drain(sh *shard, n int) (more bool) {
-	b := sh.before(nil)
+	was := sh.guard.DeferredBytes
 	if more = sh.guard.Drain(n); !more {
 		sh.clearEmpty()
 	}
-	s.deferred.Add(sh.guard.DeferredBytes - b.deferred)
+	s.noteDeferred(sh, was)
 	sh.recount()
 	return more
 }
@@ -459,12 +469,20 @@ func (s *Store) after(sh *shard, db int, t *keyspace.Table, f figures) {
 	if d := t.IndexBytes() - f.index; d != 0 {
 		sh.index.Add(d)
 	}
-	if d := sh.guard.DeferredBytes - f.deferred; d != 0 {
-		now := s.deferred.Add(d)
-		for peak := s.deferredPeak.Load(); now > peak; peak = s.deferredPeak.Load() {
-			if s.deferredPeak.CompareAndSwap(peak, now) {
-				break
-			}
+	s.noteDeferred(sh, f.deferred)
+}
+
+// noteDeferred publishes how much of a shard is deferred; it was so much.
+func (s *Store) noteDeferred(sh *shard, was int64) {
+	d := sh.guard.DeferredBytes - was
+	if d == 0 {
+		return
+	}
+	sh.retained.Store(sh.guard.DeferredBytes)
+	now := s.deferred.Add(d)
+	for peak := s.deferredPeak.Load(); now > peak; peak = s.deferredPeak.Load() {
+		if s.deferredPeak.CompareAndSwap(peak, now) {
+			break
 		}
 	}
 }

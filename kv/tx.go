@@ -486,13 +486,11 @@ func (tx *Tx) FlushDB(db int) (removed int64) {
 		n := t.Len()
 		removed += n
 		sh.flushWatchers(db, t, nil)
-		d := sh.guard.DeferredBytes
+		was := sh.guard.DeferredBytes
 		t.Clear()
 		sh.lens[db].keys.Store(0)
 		sh.lens[db].expires.Store(0)
-		if added := sh.guard.DeferredBytes - d; added != 0 {
-			tx.s.deferredPeak.Store(max(tx.s.deferred.Add(added), tx.s.deferredPeak.Load()))
-		}
+		tx.s.noteDeferred(sh, was)
 		sh.recount()
 		sh.changes.Add(n)
 	}

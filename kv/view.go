@@ -92,11 +92,11 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 
 // hold locks every shard and takes the cut; on an error nothing is locked.
 func (v *View) hold() error {
-	v.s.lockAll()
+	v.s.lockCut()
 	v.start = time.Now()
 	err := v.take()
 	if err != nil {
-		v.s.unlockAll()
+		v.s.unlockCut()
 	}
 	v.held = err == nil
 	return err
@@ -107,19 +107,19 @@ func (v *View) release() {
 	v.pause = time.Since(v.start)
 	if v.mode != ModeLocked {
 		v.held = false
-		v.s.unlockAll()
+		v.s.unlockCut()
 	}
 }
 
 // abort takes back a cut that came to nothing.
 func (v *View) abort() {
 	if v.cutting && !v.held {
-		v.s.lockAll()
+		v.s.lockCut()
 		v.held = true
 	}
 	if v.held {
 		v.endCut()
-		v.s.unlockAll()
+		v.s.unlockCut()
 	}
 	v.freeCopy()
 	v.releaseCollapse()
@@ -217,11 +217,11 @@ func (v *View) freeCopy() {
 func (v *View) Close() error {
 	v.closing.Do(func() {
 		if v.mode == ModeLocked {
-			v.s.unlockAll()
+			v.s.unlockCut()
 		} else {
-			v.s.lockAll()
+			v.s.lockCut()
 			v.endCut()
-			v.s.unlockAll()
+			v.s.unlockCut()
 			v.freeCopy()
 			v.releaseCollapse()
 		}
@@ -264,6 +264,11 @@ func (v *View) ExtraBytes() (now, peak int64) {
 	return v.s.deferred.Load(), v.s.deferredPeak.Load()
 }
 
+// Retained returns how many bytes of one shard are kept for the View, or still
+// wait to be freed after it: what was replaced or deleted since the cut. It is
+// an atomic load.
+func (v *View) Retained(shard int) int64 { return v.s.shards[shard].retained.Load() }
+
 // Entry is one key of a View. Key and Value are borrowed: they stay as they are
 // until the shard is released or the View closed.
 type Entry struct {
@@ -280,17 +285,25 @@ type Walker struct {
 	v     *View
 	shard int
 	db    int
+	end   int // the database behind the last one
 	w     keyspace.Walker
 }
 
 // Walk returns a walker over a shard, database by database.
-func (v *View) Walk(shard int) Walker { return Walker{v: v, shard: shard, db: -1} }
+func (v *View) Walk(shard int) Walker {
+	return Walker{v: v, shard: shard, db: -1, end: len(v.roots[shard])}
+}
+
+// WalkDB returns a walker over one database of a shard.
+func (v *View) WalkDB(shard, db int) Walker {
+	return Walker{v: v, shard: shard, db: db - 1, end: db + 1}
+}
 
 // Next decodes the next key into e and returns false at the end.
 func (w *Walker) Next(e *Entry) bool {
 	var k keyspace.Entry
 	for !w.w.Next(&k) {
-		if w.db++; w.db >= len(w.v.roots[w.shard]) {
+		if w.db++; w.db >= w.end {
 			w.db--
 			return false
 		}

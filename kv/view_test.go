@@ -108,3 +108,93 @@ func TestIndexOfDeletedKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestRetained: the bytes that each shard keeps add up to the extra memory, are 0
+// in a shard that nobody wrote, and again when all was freed.
+func TestRetained(t *testing.T) {
+	for _, mode := range []Mode{ModeThread, ModeFork} {
+		s := openStore(t, Options{Shards: 4})
+		for i := range 4000 {
+			set(t, s, 0, fmt.Sprint(i), "some value", NoExpiry)
+		}
+		v, err := s.Freeze(FreezeOptions{Mode: mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		quiet := s.hasher.Shard(s.hasher.Hash([]byte("0")))
+		for i := range 4000 {
+			if k := fmt.Sprint(i); s.hasher.Shard(s.hasher.Hash([]byte(k))) != quiet {
+				set(t, s, 0, k, "another value", NoExpiry)
+			}
+		}
+		sum := int64(0)
+		for i := range v.Shards() {
+			n := v.Retained(i)
+			if (n == 0) != (i == quiet) {
+				t.Errorf("mode %d: shard %d keeps %d bytes, the quiet one is %d", mode, i, n, quiet)
+			}
+			sum += n
+		}
+		if sum != s.deferred.Load() || sum < 3000*16 {
+			t.Errorf("mode %d: the shards keep %d bytes, the store %d", mode, sum, s.deferred.Load())
+		}
+		tx := s.NewTx()
+		tx.LockAll()
+		tx.FlushDB(0)
+		tx.Unlock()
+		if n := v.Retained(quiet); n == 0 {
+			t.Errorf("mode %d: a flushed shard keeps nothing", mode)
+		}
+		v.Close()
+		s.settle()
+		for i := range v.Shards() {
+			if n := v.Retained(i); n != 0 {
+				t.Errorf("mode %d: %d bytes of shard %d are left", mode, n, i)
+			}
+		}
+	}
+}
+
+// TestWalkDB: the walkers over single databases visit together what the walker
+// over all does, each its own, and allocate nothing.
+func TestWalkDB(t *testing.T) {
+	s := openStore(t, Options{Shards: 4, Databases: 4})
+	for i := range 900 {
+		set(t, s, []int{0, 2, 3}[i%3], fmt.Sprint(i), "v", NoExpiry)
+	}
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for db := range 4 {
+		n, want := int64(0), int64(300)
+		if db == 1 {
+			want = 0
+		}
+		var e Entry
+		walk := func() {
+			n = 0
+			for shard := range v.Shards() {
+				for w := v.WalkDB(shard, db); w.Next(&e); n++ {
+					if e.DB != db {
+						t.Fatalf("a walk of database %d visits %d", db, e.DB)
+					}
+				}
+			}
+		}
+		if a := testing.AllocsPerRun(3, walk); a != 0 {
+			t.Errorf("a walk allocates %v times", a)
+		}
+		if n != want {
+			t.Errorf("%d keys of database %d, want %d", n, db, want)
+		}
+	}
+	var e Entry
+	w := v.WalkDB(0, 0)
+	for w.Next(&e) {
+	}
+	if w.Next(&e) || w.Next(&e) {
+		t.Error("a walk goes on behind its end")
+	}
+}
