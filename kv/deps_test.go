@@ -26,7 +26,7 @@ var policy = map[string]struct {
 	"cmd/kvd":              {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot"}},
 	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/keyspace"}},
 	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/resp", "snapshot/rdb"}},
-	"kv/config":            {project: []string{"kv/internal/glob"}},
+	"kv/config":            {project: []string{"kv/internal/glob"}, external: []string{"github.com/robfig/cron/v3"}},
 	"kv/internal/arena":    {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"kv/internal/glob":     {},
 	"kv/internal/keyspace": {project: []string{"kv/internal/arena"}, unsafe: true},

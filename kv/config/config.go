@@ -11,9 +11,9 @@
 // Everything that users type and read follows Redis 7.0: names, aliases, units, error texts, CONFIG GET's formatting.
 //
 // The values stand in an immutable slice behind an atomic pointer, so that getters never wait. Load runs once, before
-// anything else uses the Config. The package imports the standard library and kv/internal/glob only, opens nothing but
-// configuration files (and the log file once, to see that it can) and never changes the working directory: "dir" is
-// kept as an absolute path, and whoever owns the process follows it.
+// anything else uses the Config. Beside the standard library the package imports kv/internal/glob and the parser of
+// crontab expressions only. It opens nothing but configuration files (and the log file once, to see that it can) and never
+// changes the working directory: "dir" is kept as an absolute path, and whoever owns the process follows it.
 package config
 
 import (
@@ -84,7 +84,7 @@ func (c *Config) value(name string) value {
 func (c *Config) String(name string) string { return c.value(name).text }
 
 // Int returns the value of a number, in the directive's own unit; memory is in bytes. A percentage (which only
-// maxmemory-clients can be) is negative. Of an enumeration it is the number of the item in the tables.
+// maxmemory-clients and save-memory-limit can be) is negative. Of an enumeration it is the number of the item in the tables.
 func (c *Config) Int(name string) int64 { return c.value(name).number }
 
 // Bool returns the value of a yes/no directive.

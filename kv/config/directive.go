@@ -25,7 +25,7 @@ const (
 	kindBool    kind = iota // yes or no
 	kindInt                 // a decimal integer
 	kindMemory              // bytes, with units
-	kindPercent             // bytes, with units, or a percentage of maxmemory
+	kindPercent             // bytes, with units, or a percentage of what the directive says
 	kindOctal               // file permissions
 	kindText                // one string
 	kindEnum                // one of several words

@@ -13,9 +13,12 @@ var (
 	protectedAction = []enumItem{{"no", 0}, {"yes", 1}, {"local", 2}}
 	shutdownFlags   = []enumItem{{"default", 0}, {"save", 1}, {"nosave", 2}, {"now", 4}, {"force", 8}}
 	// Valkey's word for a save without a child is kept as what it is in kvd.
-	bgsaveMethods = []enumItem{{"fork", 0}, {"thread", 1}, {"forkless", 1}}
+	bgsaveMethods = []enumItem{{"fork", 0}, {"thread", 1}, {"forkless", 1}, {"auto", 2}}
 	oomScoreAdj   = []enumItem{{"no", 0}, {"yes", 1}, {"relative", 1}, {"absolute", 2}}
 )
+
+// maxSavePercent bounds save-memory-limit: more than ten times the data is a slip of the pen.
+const maxSavePercent = 1000
 
 func processRows() []directive {
 	const noAffinity = "kvd leaves the choice of processors to the kernel"
@@ -115,7 +118,7 @@ func logRows() []directive {
 		yesNo("crash-memcheck-enabled", true).harmless("kvd does not test the memory after a crash"),
 		yesNo("latency-tracking", true).honoured(),
 		special("latency-tracking-info-percentiles", "50 99 99.9", parsePercentiles, oneLine).with(multi).honoured(),
-		integer("latency-monitor-threshold", 0, maxLong, "0").harmless("there is no LATENCY command yet"),
+		integer("latency-monitor-threshold", 0, maxLong, "0").honoured(),
 		integer("slowlog-log-slower-than", -1, maxLong, "10000").harmless("there is no SLOWLOG command yet"),
 		integer("slowlog-max-len", 0, maxLong, "128").harmless("there is no SLOWLOG command yet"),
 		integer("acllog-max-len", 0, maxLong, "128").harmless("there is no ACL command yet"),
@@ -133,7 +136,19 @@ func persistenceRows() []directive {
 		yesNo("rdbcompression", true).honoured(),
 		yesNo("rdbchecksum", true).with(immutable).honoured(),
 		yesNo("rdb-save-incremental-fsync", true).honoured(),
-		choice("bgsave-default-method", "fork", bgsaveMethods...).honoured(),
+		choice("bgsave-default-method", "auto", bgsaveMethods...).honoured(),
+		choice("save-verify", "yes", words("no", "yes", "full")...).honoured(),
+		integer("save-threads", 0, 128, "0").honoured(), // 0: the cores less one
+		memory("save-rate-limit", 0, maxLong, "0").honoured(),
+		// A percentage is one of the data, 0 is no limit.
+		directive{name: "save-memory-limit", kind: kindPercent, min: -maxSavePercent, max: maxLong, def: "25%"}.honoured(),
+		choice("save-overrun", "abort", words("abort", "throttle")...).honoured(),
+		integer("save-keep", 0, 100000, "0").honoured(),
+		text("save-cron", "").checked(checkCron).honoured(),
+		// Whoever may say CONFIG SET must not be able to run programs.
+		text("save-hook", "").with(immutable).honoured(),
+		integer("save-hook-timeout", 1, maxInt, "60").honoured(),
+		choice("fork-write-policy", "values", words("values", "in-place", "path-copy")...).honoured(),
 		integer("save-child-timeout", 1, maxInt, "60").honoured(),
 		integer("save-child-nice", 0, 19, "10").honoured(),
 		choice("save-child-ioprio", "best-effort", words("none", "best-effort", "idle")...).honoured(),

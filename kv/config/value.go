@@ -5,6 +5,9 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
 )
 
 // parseArgs turns a directive's arguments into its value; problem is Redis' text for what is wrong with them, or "".
@@ -207,6 +210,35 @@ func baseName(directive, what string) func(value) string {
 		}
 		return ""
 	}
+}
+
+// checkCron accepts what cron.ParseStandard does (five fields, @daily, @every 1h, with a CRON_TZ= in front), if it ever
+// comes true; nothing means no schedule.
+func checkCron(v value) (problem string) {
+	if v.text == "" {
+		return ""
+	}
+	defer func() { // of a time zone without a schedule behind it
+		if recover() != nil {
+			problem = "Invalid save-cron: a time zone must be followed by a schedule"
+		}
+	}()
+	schedule, err := cron.ParseStandard(v.text)
+	if err != nil {
+		return "Invalid save-cron: " + strings.Map(printable, err.Error())
+	}
+	if schedule.Next(time.Now()).IsZero() {
+		return "Invalid save-cron: no such time ever comes"
+	}
+	return ""
+}
+
+// printable keeps a message on one line, whatever it quotes.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
 }
 
 func checkHostname(v value) string {
