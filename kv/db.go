@@ -163,21 +163,3 @@ func isInt(val []byte) bool {
 	}
 	return n < 1<<63
 }
-
-// Reserve prepares an empty database for n keys, so that filling it splits and
-// grows nothing. A loader knows n from the file.
-func (s *Store) Reserve(db int, n int64) error {
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		t := sh.table(s, db)
-		f := sh.before(t)
-		err := t.Reserve(int64(float64(n)*s.hasher.Share(i)), uint32(s.coarse.Load()))
-		s.after(sh, db, t, f)
-		sh.mu.Unlock()
-		if err != nil {
-			return ErrNoMemory
-		}
-	}
-	return nil
-}

@@ -1,6 +1,10 @@
 package kv
 
-import "kvd/kv/internal/keyspace"
+import (
+	"sync"
+
+	"kvd/kv/internal/keyspace"
+)
 
 // Record is one string for Loader.Add. Key and Value are copied by it.
 type Record struct {
@@ -17,6 +21,8 @@ type Record struct {
 // several loaders may work on one store.
 type Loader struct {
 	s      *Store
+	shards []shard       // the store's, or those of a stage
+	gate   *sync.RWMutex // of a stage, see stages; nil if it is the store that is filled
 	hashes []uint64
 	order  []int32 // the records by shard
 	starts []int32 // by shard, where its records begin in order
@@ -25,7 +31,7 @@ type Loader struct {
 
 // NewLoader returns a loader for s.
 func (s *Store) NewLoader() *Loader {
-	return &Loader{s: s, starts: make([]int32, len(s.shards)+1)}
+	return &Loader{s: s, shards: s.shards, starts: make([]int32, len(s.shards)+1)}
 }
 
 // Add stores records, whose databases must exist. With replace a record takes
@@ -34,12 +40,12 @@ func (s *Store) NewLoader() *Loader {
 // or ErrNoMemory; others, before and behind it, may have been stored.
 func (l *Loader) Add(recs []Record, replace bool) (failed int, err error) {
 	l.group(recs)
-	for n := range l.s.shards {
+	for n := range l.shards {
 		group := l.order[l.starts[n]:l.starts[n+1]]
 		if len(group) == 0 {
 			continue
 		}
-		if failed, err = l.addToShard(&l.s.shards[n], recs, group, replace); err != nil {
+		if failed, err = l.addToShard(&l.shards[n], recs, group, replace); err != nil {
 			return failed, err
 		}
 	}
@@ -55,7 +61,7 @@ func (l *Loader) group(recs []Record) {
 		l.hashes = append(l.hashes, h)
 		l.starts[l.s.hasher.Shard(h)+1]++
 	}
-	for n := range l.s.shards {
+	for n := range l.shards {
 		l.starts[n+1] += l.starts[n]
 	}
 	if cap(l.order) < len(recs) {
@@ -72,6 +78,10 @@ func (l *Loader) group(recs []Record) {
 }
 
 func (l *Loader) addToShard(sh *shard, recs []Record, group []int32, replace bool) (failed int, err error) {
+	if l.gate != nil {
+		l.gate.RLock()
+		defer l.gate.RUnlock()
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	l.s.enter(sh)
@@ -128,4 +138,24 @@ func addRecord(t *keyspace.Table, h uint64, r *Record, replace bool, now uint32)
 		}
 	}
 	return storeError(err)
+}
+
+// Reserve prepares an empty database for n keys, so that filling it splits and
+// grows nothing. A loader knows n from the file.
+func (s *Store) Reserve(db int, n int64) error { return s.reserve(s.shards, db, n) }
+
+func (s *Store) reserve(shards []shard, db int, n int64) error {
+	for i := range shards {
+		sh := &shards[i]
+		sh.mu.Lock()
+		t := sh.table(s, db)
+		f := sh.before(t)
+		err := t.Reserve(int64(float64(n)*s.hasher.Share(i)), uint32(s.coarse.Load()))
+		s.after(sh, db, t, f)
+		sh.mu.Unlock()
+		if err != nil {
+			return ErrNoMemory
+		}
+	}
+	return nil
 }

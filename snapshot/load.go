@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,14 @@ type LoadOptions struct {
 	// Replace lets a key of the file take the place of one that exists. Without
 	// it that is an error, as is a key that is in the file twice.
 	Replace bool
+	// Threads is how many goroutines read and sum the file, besides the one that
+	// parses it and those that insert; 0 means the number of processors less one,
+	// and at least one. What cannot be read at any offset, a pipe, is read by one.
+	Threads int
+	// Only, unless it is nil, is the one database of the file that is loaded, into
+	// database Into of the store. The keys of others are read and passed over.
+	Only *int
+	Into int // meaningless without Only
 	// Progress, if set, is called every few megabytes with the bytes read so far
 	// and the size of the file, by the goroutine that called Load.
 	Progress func(loaded, total int64)
@@ -33,6 +42,7 @@ type LoadOptions struct {
 type LoadResult struct {
 	Keys    int64 // loaded
 	Expired int64 // left out since they had expired when the load began
+	Passed  int64 // left out since they are in other databases than LoadOptions.Only
 	Bytes   int64 // size of the file
 	Version int   // of the RDB format
 	Took    time.Duration
@@ -72,27 +82,26 @@ func Load(ctx context.Context, store *kv.Store, path string, o LoadOptions) (Loa
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}
 	defer f.Close()
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
-	info, err := f.Stat()
+	l, err := newLoader(f, store, o)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}
-	l := &loader{store: store, o: o, size: info.Size(), now: time.Now().UnixMilli(),
-		dec:  rdb.NewDecoder(f, rdb.DecoderOptions{SkipChecksum: o.NoChecksum}),
-		full: make(chan *batch, batches), empty: make(chan *batch, batches),
-		res: LoadResult{Aux: map[string]string{}}}
-	start := time.Now()
-	err = l.run(ctx)
-	l.res.Took, l.res.Bytes, l.res.Version = time.Since(start), l.dec.Offset(), l.dec.Version()
-	if err != nil {
-		return l.res, fmt.Errorf("load %s: %w", path, err)
+	if err = l.run(ctx); err != nil {
+		err = fmt.Errorf("load %s: %w", path, err)
 	}
-	return l.res, nil
+	return l.res, err
 }
 
 const (
-	inserters  = 2
-	batches    = 3 * inserters
+	// Inserters: two keep up with the parser, and more of them if there is a
+	// processor for each that reads.
+	minInserters = 2
+	maxInserters = 8
+
+	// batchesEach is how many batches there are for each inserter: one that it
+	// has, one that waits for it, one that is being filled.
+	batchesEach = 3
+
 	batchKeys  = 4096
 	batchBytes = 1 << 20
 	// bigValue is the length in bytes from which a value is inserted without
@@ -111,35 +120,80 @@ type batch struct {
 	ends []int64 // by record: offset in the file behind it
 }
 
-// loader: one goroutine reads and checks the file, others insert.
-type loader struct {
-	store *kv.Store
-	o     LoadOptions
-	dec   *rdb.Decoder
-	size  int64
-	now   int64 // Unix milliseconds when the load began
+// target is what a loader fills: a store, or a stage of one.
+type target interface {
+	Databases() int
+	Len(db int) int64
+	Reserve(db int, keys int64) error
+	NewLoader() *kv.Loader
+}
 
+// loader is one load: some goroutines read and sum the file, one parses it, others
+// insert.
+type loader struct {
+	into   target
+	o      LoadOptions
+	dec    *rdb.Decoder
+	chunks *chunkReader // nil if the file is read as a stream
+	size   int64
+	now    int64 // Unix milliseconds when the load began
+
+	inserters   int
 	full, empty chan *batch
 	failed      atomic.Bool
 	mu          sync.Mutex
 	err         error // of an inserter
 
-	big *kv.Loader // the reader's own, for big values
+	big *kv.Loader // the parser's own, for big values
 	res LoadResult
 }
 
+// newLoader starts to read f. run must be called.
+func newLoader(f *os.File, into target, o LoadOptions) (*loader, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if o.Only != nil && (o.Into < 0 || o.Into >= into.Databases()) {
+		return nil, fmt.Errorf("there is no database %d to load into", o.Into)
+	}
+	if o.Threads <= 0 {
+		o.Threads = max(1, runtime.NumCPU()-1)
+	}
+	l := &loader{into: into, o: o, size: info.Size(), now: time.Now().UnixMilli(),
+		inserters: min(max(o.Threads, minInserters), maxInserters),
+		res:       LoadResult{Aux: map[string]string{}}}
+	opts := rdb.DecoderOptions{SkipChecksum: o.NoChecksum}
+	if info.Mode().IsRegular() && l.size > 0 {
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
+		l.chunks = newChunkReader(f, l.size, o.Threads, !o.NoChecksum)
+		l.dec = rdb.NewChunkDecoder(l.chunks, opts)
+	} else {
+		l.dec = rdb.NewDecoder(f, opts)
+	}
+	return l, nil
+}
+
+// run loads the file and completes the result.
 func (l *loader) run(ctx context.Context) error {
+	start := time.Now()
+	n := batchesEach * l.inserters
+	l.full, l.empty = make(chan *batch, n), make(chan *batch, n)
 	var wg sync.WaitGroup
-	for range inserters {
+	for range l.inserters {
 		wg.Go(l.insertBatches)
 	}
-	for range batches {
-		l.empty <- &batch{data: make([]byte, 0, batchBytes+bigValue), recs: make([]kv.Record, 0, batchKeys), ends: make([]int64, 0, batchKeys)}
+	for range n {
+		l.empty <- &batch{}
 	}
-	l.big = l.store.NewLoader()
+	l.big = l.into.NewLoader()
 	err := l.read(ctx)
 	close(l.full)
 	wg.Wait()
+	if l.chunks != nil {
+		l.chunks.close()
+	}
+	l.res.Took, l.res.Bytes, l.res.Version = time.Since(start), l.dec.Offset(), l.dec.Version()
 	if l.err != nil {
 		return l.err
 	}
@@ -159,7 +213,7 @@ func (l *loader) fail(err error) {
 // read reads the file to its end, or until an inserter fails or ctx is done.
 func (l *loader) read(ctx context.Context) error {
 	var ev rdb.Event
-	b := <-l.empty
+	b := l.nextBatch()
 	report := int64(progressBytes)
 	for {
 		if err := l.dec.Next(&ev); err != nil {
@@ -167,6 +221,13 @@ func (l *loader) read(ctx context.Context) error {
 		}
 		switch ev.Kind {
 		case rdb.KindKey:
+			if l.o.Only != nil {
+				if ev.DB != *l.o.Only {
+					l.res.Passed++
+					break
+				}
+				ev.DB = l.o.Into
+			}
 			if ev.ExpireAtMs != 0 && ev.ExpireAtMs <= l.now {
 				l.res.Expired++
 				break
@@ -185,7 +246,7 @@ func (l *loader) read(ctx context.Context) error {
 		}
 		if len(b.recs) == batchKeys || len(b.data) >= batchBytes {
 			l.full <- b
-			b = <-l.empty
+			b = l.nextBatch()
 			if l.failed.Load() {
 				return nil // run knows why
 			}
@@ -198,6 +259,16 @@ func (l *loader) read(ctx context.Context) error {
 			l.report()
 		}
 	}
+}
+
+// nextBatch returns an empty batch. Its memory is made when it is first used: a small
+// file needs but one.
+func (l *loader) nextBatch() *batch {
+	b := <-l.empty
+	if b.recs == nil {
+		*b = batch{data: make([]byte, 0, batchBytes+bigValue), recs: make([]kv.Record, 0, batchKeys), ends: make([]int64, 0, batchKeys)}
+	}
+	return b
 }
 
 func (l *loader) report() {
@@ -216,18 +287,30 @@ func (l *loader) other(ev *rdb.Event) error {
 			l.o.Aux(name, value)
 		}
 	case rdb.KindSelectDB:
-		if ev.DB >= l.store.Databases() {
-			return &DatabaseError{DB: ev.DB, Databases: l.store.Databases()}
+		if l.o.Only == nil && ev.DB >= l.into.Databases() {
+			return &DatabaseError{DB: ev.DB, Databases: l.into.Databases()}
 		}
 	case rdb.KindResizeDB:
-		if ev.DB >= l.store.Databases() {
-			return &DatabaseError{DB: ev.DB, Databases: l.store.Databases()}
-		}
-		// A hint, not trusted: the file cannot have more keys than it has room for.
-		n := min(ev.Keys, uint64(max(l.size-l.dec.Offset(), 0)/minRecord))
-		if n > 0 && l.store.Len(ev.DB) == 0 {
-			return l.store.Reserve(ev.DB, int64(n))
-		}
+		return l.reserve(ev)
+	}
+	return nil
+}
+
+// reserve makes room for as many keys as a RESIZEDB announces.
+func (l *loader) reserve(ev *rdb.Event) error {
+	db := ev.DB
+	switch {
+	case l.o.Only != nil && db != *l.o.Only:
+		return nil
+	case l.o.Only != nil:
+		db = l.o.Into
+	case db >= l.into.Databases():
+		return &DatabaseError{DB: db, Databases: l.into.Databases()}
+	}
+	// A hint, not trusted: the file cannot have more keys than it has room for.
+	n := min(ev.Keys, uint64(max(l.size-l.dec.Offset(), 0)/minRecord))
+	if n > 0 && l.into.Len(db) == 0 {
+		return l.into.Reserve(db, int64(n))
 	}
 	return nil
 }
@@ -251,7 +334,7 @@ func (l *loader) add(b *batch, ev *rdb.Event) error {
 }
 
 func (l *loader) insertBatches() {
-	into := l.store.NewLoader()
+	into := l.into.NewLoader()
 	for b := range l.full {
 		if !l.failed.Load() {
 			if err := l.insert(into, b.recs, b.ends); err != nil {
