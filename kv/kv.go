@@ -69,7 +69,6 @@ type Store struct {
 	peak         atomic.Int64 // of Memory().Used
 
 	stages  stages
-	stages  stages
 	cut     atomic.Pointer[View] // the live one
 	cutID   uint32
 	txs     sync.Pool
@@ -206,7 +205,6 @@ type Memory struct {
 	Deferred int64 // replaced or deleted, held for the live View
 	Copy     int64 // the copy of a ModeCopy View
 	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
-	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
 	Overhead int64 // the allocator's tables
 	GoHeap   int64 // objects on the Go heap, of the whole program
 
@@ -234,7 +232,6 @@ func (s *Store) Memory() Memory {
 	m.Deferred = s.deferred.Load()
 	m.Entries -= m.Deferred
 	m.Copy = s.copyBytes.Load()
-	m.Staged = s.stagedBytes()
 	m.Staged = s.stagedBytes()
 	a := s.arena.Stats()
 	m.Overhead, m.Resident, m.Ahead, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
