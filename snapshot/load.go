@@ -43,6 +43,7 @@ type LoadResult struct {
 	Keys    int64 // loaded
 	Expired int64 // left out since they had expired when the load began
 	Passed  int64 // left out since they are in other databases than LoadOptions.Only
+	Removed int64 // keys that Restore replaced, present before in its databases
 	Bytes   int64 // size of the file
 	Version int   // of the RDB format
 	Took    time.Duration
@@ -155,7 +156,7 @@ func newLoader(f *os.File, into target, o LoadOptions) (*loader, error) {
 		return nil, err
 	}
 	if o.Only != nil && (o.Into < 0 || o.Into >= into.Databases()) {
-		return nil, fmt.Errorf("there is no database %d to load into", o.Into)
+		return nil, fmt.Errorf("there is no database %d to load into, there are %d", o.Into, into.Databases())
 	}
 	if o.Threads <= 0 {
 		o.Threads = max(1, runtime.NumCPU()-1)
