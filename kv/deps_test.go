@@ -37,7 +37,7 @@ var policy = map[string]struct {
 	},
 	"snapshot":               {project: []string{"kv", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"golang.org/x/sys/unix"}},
 	"snapshot/internal/fork": {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
-	"snapshot/rdb":           {},
+	"snapshot/rdb":           {external: []string{"golang.org/x/sys/cpu"}},
 
 	// The benchmark program: servers are measured from outside, so only the
 	// servers that it brings along know kvd's packages.

@@ -62,3 +62,27 @@ func TestCombineCRCLong(t *testing.T) {
 		t.Fatalf("2^41 zero bytes: %016x at once, %016x in two steps", x, y)
 	}
 }
+
+// TestCRCFold compares the multiplication with the tables: all short lengths, at odd offsets, and long ones.
+func TestCRCFold(t *testing.T) {
+	if !foldable {
+		t.Skip("no carry-less multiplication")
+	}
+	rng := testRand()
+	p := randomBytes(rng, 1<<20)
+	check := func(from, n int) {
+		crc := rng.Uint64()
+		if got, want := UpdateCRC(crc, p[from:from+n]), updateCRC(crc, p[from:from+n]); got != want {
+			t.Fatalf("%d bytes at %d, from %016x: %016x, want %016x", n, from, crc, got, want)
+		}
+	}
+	for n := range 1025 {
+		for range 4 {
+			check(rng.IntN(4096), n)
+		}
+	}
+	for range 100 {
+		from := rng.IntN(len(p))
+		check(from, rng.IntN(len(p)-from+1))
+	}
+}
