@@ -45,8 +45,8 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 		db = -1
 	)
 	for shard := range d.view.Shards() {
-		w := d.view.Walk(shard)
-		for d.next(&w, &e) {
+		w := d.walk(shard)
+		for w.Next(&e) {
 			if e.DB != db {
 				db = e.DB
 				if err := d.selectDB(db); err != nil {
@@ -71,14 +71,12 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 	return d.enc.Footer()
 }
 
-// next returns the next key that is to be written of a shard.
-func (d *dump) next(w *kv.Walker, e *kv.Entry) bool {
-	for w.Next(e) {
-		if d.has(e.DB) {
-			return true
-		}
+// walk returns a walker over what is to be written of a shard.
+func (d *dump) walk(shard int) kv.Walker {
+	if d.only >= 0 {
+		return d.view.WalkDB(shard, d.only)
 	}
-	return false
+	return d.view.Walk(shard)
 }
 
 // encode writes one key.

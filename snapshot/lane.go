@@ -108,7 +108,8 @@ func (f *laneFile) await(n int) error {
 // fail keeps the first error for all lanes and returns err.
 func (f *laneFile) fail(err error) error {
 	if err != nil {
-		f.err.CompareAndSwap(nil, &err)
+		first := err // moved to the heap, but only here
+		f.err.CompareAndSwap(nil, &first)
 	}
 	return err
 }
@@ -200,9 +201,6 @@ type crew struct {
 	stop  *atomic.Bool
 	done  chan struct{} // closed when the last lane has ended
 
-	// retained tells how much memory is kept for a shard that is not released.
-	retained func(shard int) int64
-
 	mu       sync.Mutex // guards what follows
 	taken    []bool     // by shard
 	working  int        // lanes
@@ -214,8 +212,7 @@ type crew struct {
 // newCrew returns a crew of n lanes, which share buf. It reports the number of keys
 // written so far in keys, and ends soon when stop becomes true.
 func newCrew(d *dump, file *laneFile, buf []byte, n int, o rdb.EncoderOptions, keys *atomic.Int64, stop *atomic.Bool) *crew {
-	c := &crew{dump: d, file: file, keys: keys, stop: stop, done: make(chan struct{}),
-		retained: func(int) int64 { return 0 }}
+	c := &crew{dump: d, file: file, keys: keys, stop: stop, done: make(chan struct{})}
 	o.Checksum = false // the file's is made of those of the blocks
 	for i := range n {
 		size := len(buf) / n
@@ -323,7 +320,7 @@ func (c *crew) next() int {
 		if taken {
 			continue
 		}
-		if n := c.retained(shard); n > most {
+		if n := c.dump.view.Retained(shard); n > most {
 			best, most = shard, n
 		}
 	}
@@ -340,8 +337,8 @@ func (c *crew) writeShard(l *lane, shard int) error {
 		e kv.Entry
 		n int64
 	)
-	w := c.dump.view.Walk(shard)
-	for c.dump.next(&w, &e) {
+	w := c.dump.walk(shard)
+	for w.Next(&e) {
 		if err := l.record(&e); err != nil {
 			return err
 		}
