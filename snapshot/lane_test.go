@@ -168,10 +168,10 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("%v: %v for %d bytes, want %v: %v", engine, took, res.Bytes, want, err)
 		}
 
-		o.RateLimit = 1000
+		o.RateLimit = 1 // a byte a second: the child is asleep for longer than the watchdog allows
 		ctx, cancel := context.WithCancel(context.Background())
 		var cancelled time.Time
-		time.AfterFunc(250*time.Millisecond, func() { cancelled = time.Now(); cancel() })
+		time.AfterFunc(400*time.Millisecond, func() { cancelled = time.Now(); cancel() })
 		_, err = Save(ctx, s, path, o)
 		if d := time.Since(cancelled); !errors.Is(err, context.Canceled) || d > 250*time.Millisecond {
 			t.Errorf("%v: %v after %v", engine, err, d)
