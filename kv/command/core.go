@@ -64,8 +64,8 @@ type Outcome uint8
 const (
 	// Done: the command has run, or was refused; its reply is in Client.Out.
 	Done Outcome = iota
-	// Postponed: the command must wait (CLIENT PAUSE, or a save that is being
-	// started) and was not run, or not to its end. The loop keeps its bytes unconsumed, reads no more from the client and
+	// Postponed: the command must wait (CLIENT PAUSE, HoldWrites, or work of its
+	// own, see Await) and was not run, or not to its end. The loop keeps its bytes unconsumed, reads no more from the client and
 	// calls Do again with the same arguments after Clients.Wake.
 	Postponed
 	// Close: write what is in Client.Out, then close the connection.
@@ -108,7 +108,8 @@ type Clients interface {
 	// Kill closes c's connection soon, from its own loop. A client that
 	// kills itself gets its replies first.
 	Kill(c *Client)
-	// Wake makes every loop retry its postponed commands (UNPAUSE).
+	// Wake makes every loop retry its postponed commands (UNPAUSE, HoldWrites). Any
+	// goroutine may call it.
 	Wake()
 }
 

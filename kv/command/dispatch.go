@@ -114,16 +114,18 @@ func (x *Ctx) refuseLoading(s *Spec) bool {
 	return true
 }
 
-// mustWait tells whether CLIENT PAUSE holds the command back.
+// mustWait tells whether CLIENT PAUSE or HoldWrites holds the command back.
 func (x *Ctx) mustWait(s *Spec) bool {
-	if x.state.gate.Load()&gatePause == 0 {
+	gate := x.state.gate.Load()
+	if gate&(gatePause|gateHold) == 0 {
 		return false
 	}
 	f := s.Flags
 	if s.isExec() {
 		f |= x.Client.queue.flags
 	}
-	return x.paused(f&(Write|MayReplicate) != 0)
+	mayWrite := f&(Write|MayReplicate) != 0
+	return gate&gateHold != 0 && mayWrite || gate&gatePause != 0 && x.paused(mayWrite)
 }
 
 // reject replies an error for a command that was not run. It spoils an open

@@ -24,9 +24,10 @@ type engineState struct {
 	gate     atomic.Uint32
 	password atomic.Pointer[string]
 	pause    pauseState
-	blocked  atomic.Int64 // clients that wait (CLIENT PAUSE)
+	blocked  atomic.Int64 // clients that wait (CLIENT PAUSE, HoldWrites, Await)
 
-	stats engineStats
+	stats   engineStats
+	latency latencyMonitor
 
 	trackLatency atomic.Bool // latency-tracking
 
@@ -40,6 +41,7 @@ type engineState struct {
 const (
 	gateLoading uint32 = 1 << iota
 	gatePause
+	gateHold // HoldWrites
 )
 
 // NewEngine returns the engine for a store. Saver, Clients and Shutdown are
@@ -56,6 +58,8 @@ func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger, options ..
 		e.state.trackLatency.Store(cfg.Bool("latency-tracking"))
 		return nil
 	})
+	e.setLatencyThreshold()
+	cfg.OnChange("latency-monitor-threshold", func() error { e.setLatencyThreshold(); return nil })
 	e.loadPassword()
 	cfg.OnChange("requirepass", func() error { e.loadPassword(); return nil })
 	for _, option := range options {

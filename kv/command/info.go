@@ -54,6 +54,13 @@ func (w *infoWriter) flag(name string, on bool) {
 
 func (w *infoWriter) fix2(name string, f float64) { w.str(name, strconv.FormatFloat(f, 'f', 2, 64)) }
 
+func (w *infoWriter) fix3(name string, f float64) { w.str(name, strconv.FormatFloat(f, 'f', 3, 64)) }
+
+// text writes what may hold line breaks, which would end the line.
+func (w *infoWriter) text(name, value string) { w.str(name, lineBreaks.Replace(value)) }
+
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ")
+
 // zero writes fields of things that kvd does not have.
 func (w *infoWriter) zero(names ...string) {
 	for _, n := range names {
@@ -184,11 +191,7 @@ func infoPersistence(x *Ctx, w *infoWriter) {
 	w.num("rdb_changes_since_last_save", s.ChangesSinceLastSave)
 	w.flag("rdb_bgsave_in_progress", s.BgsaveInProgress)
 	w.num("rdb_last_save_time", s.LastSaveUnix)
-	status := "err"
-	if s.LastBgsaveOK {
-		status = "ok"
-	}
-	w.str("rdb_last_bgsave_status", status)
+	w.str("rdb_last_bgsave_status", saveStatus(s.LastBgsaveOK))
 	w.num("rdb_last_bgsave_time_sec", s.LastBgsaveSeconds)
 	w.num("rdb_current_bgsave_time_sec", s.CurrentBgsaveSeconds)
 	w.num("rdb_saves", s.Saves)
@@ -199,7 +202,8 @@ func infoPersistence(x *Ctx, w *infoWriter) {
 	w.str("rdb_last_bgsave_type", orNone(s.LastType))
 	w.num("rdb_last_pause_usec", s.LastPauseUsec)
 	w.num("rdb_last_extra_memory_peak", s.LastExtraMemoryPeak)
-	w.str("rdb_last_error", strings.NewReplacer("\r", " ", "\n", " ").Replace(s.LastError))
+	w.text("rdb_last_error", s.LastError)
+	infoSaves(w, &s)
 	w.zero("aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
 	w.num("aof_last_rewrite_time_sec", -1)
 	w.num("aof_current_rewrite_time_sec", -1)
@@ -215,6 +219,27 @@ func infoPersistence(x *Ctx, w *infoWriter) {
 		w.fix2("loading_loaded_perc", ratio(s.LoadingLoadedBytes, s.LoadingTotalBytes)*100)
 		w.num("loading_eta_seconds", s.LoadingETASeconds)
 	}
+}
+
+// infoSaves writes what kvd tells of the last save and of the one in progress.
+func infoSaves(w *infoWriter, s *SaveInfo) {
+	w.text("rdb_last_save_reason", s.LastReason)
+	w.text("rdb_last_auto_reason", s.LastAutoReason)
+	w.text("rdb_last_save_verified", s.LastVerified)
+	w.num("rdb_last_save_keys", s.LastKeys)
+	w.num("rdb_last_save_bytes", s.LastBytes)
+	w.fix3("rdb_last_save_seconds", s.LastSeconds)
+	w.fix3("rdb_last_verify_seconds", s.LastVerifySeconds)
+	w.num("rdb_last_cow_faults", s.LastCOWFaults)
+	w.flag("rdb_last_limit_reached", s.LastLimitReached)
+	w.text("rdb_last_hook", s.LastHook)
+	w.text("rdb_current_save_reason", s.CurrentReason)
+	w.text("rdb_current_save_phase", s.CurrentPhase)
+	w.text("rdb_current_save_name", s.CurrentName)
+	w.num("rdb_current_save_eta_seconds", s.CurrentETASeconds)
+	w.num("rdb_current_extra_memory", s.CurrentExtraBytes)
+	w.num("rdb_current_memory_limit", s.CurrentLimitBytes)
+	w.fix2("rdb_current_throttle", s.CurrentThrottled)
 }
 
 func orNone(s string) string {

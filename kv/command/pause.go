@@ -87,13 +87,32 @@ func (e *Engine) Paused() (untilMS int64, paused bool) {
 	return until, until != 0
 }
 
+// HoldWrites makes commands that may write wait, EXEC with such commands among
+// them, or lets them go on; reads are not touched. It slows writers down while a
+// save is near its limit of memory: whoever does so switches it on and off many
+// times a second, which costs a bit of a word and, when it goes off, a message to
+// each event loop. Switching it to what it is already does nothing. Clients that
+// wait count as blocked, as during a pause; a pause is independent of it. Any
+// goroutine may call it.
+func (e *Engine) HoldWrites(on bool) {
+	switch was := e.state.gate.Load()&gateHold != 0; {
+	case was == on:
+	case on:
+		e.setGate(gateHold, true)
+	default:
+		e.setGate(gateHold, false)
+		e.Clients.Wake()
+	}
+}
+
 // paused tells whether a command must wait now.
 func (e *Engine) paused(mayWrite bool) bool {
 	until := e.state.pause.untilMS.Load()
 	return until > time.Now().UnixMilli() && (mayWrite || e.state.pause.all.Load())
 }
 
-// setPostponed notes that c waits for the end of a pause, or no longer does.
+// setPostponed notes that c waits for the end of a pause, of a hold of writes or
+// of an errand, or no longer does.
 func (e *Engine) setPostponed(c *Client, on bool) {
 	if on == (c.state&stPostponed != 0) {
 		return

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
@@ -10,8 +9,7 @@ import (
 	"kvd/kv/resp"
 )
 
-func cmdDBSize(x *Ctx)   { x.Int(x.Store.Len(x.Client.db)) }
-func cmdLastSave(x *Ctx) { x.Int(x.Saver.Info().LastSaveUnix) }
+func cmdDBSize(x *Ctx) { x.Int(x.Store.Len(x.Client.db)) }
 
 func cmdTime(x *Ctx) {
 	now := time.Now().UnixMicro()
@@ -78,92 +76,6 @@ func cmdSwapDB(x *Ctx) {
 	}
 	x.Tx.SwapDB(int(a), int(b))
 	x.OK()
-}
-
-func cmdSave(x *Ctx) {
-	if err := x.Saver.Save(); err != nil {
-		x.saveErr(err)
-		return
-	}
-	x.OK()
-}
-
-// saveErr words an error of the saver.
-func (x *Ctx) saveErr(err error) {
-	switch {
-	case errors.Is(err, ErrSaveInProgress):
-		x.Err(errSaving)
-	case errors.Is(err, ErrNoSave):
-		x.Err(errNoSave)
-	default:
-		x.Err("ERR " + err.Error())
-	}
-}
-
-func cmdBgsave(x *Ctx) {
-	kind, schedule := "", false
-	if len(x.Args) == 2 && is(x.Args[1], "cancel") {
-		x.cancelSave()
-		return
-	}
-	for _, a := range x.Args[1:] {
-		switch {
-		case is(a, "schedule") && !schedule:
-			schedule = true
-		case is(a, "fork") && kind == "":
-			kind = "fork"
-		case (is(a, "thread") || is(a, "forkless")) && kind == "":
-			kind = "thread"
-		case is(a, "copy") && kind == "":
-			kind = "copy"
-		default:
-			x.Err(errSyntax)
-			return
-		}
-	}
-	if x.InExec {
-		x.scheduleSave(kind)
-		return
-	}
-	saver := x.Saver
-	x.replyLater(func() (string, error) { return saver.Start(SaveRequest{Kind: kind, DB: -1, Schedule: schedule}) })
-}
-
-// replyLater replies what fn, which may wait for the disk, returns for a save.
-func (x *Ctx) replyLater(fn func() (status string, err error)) {
-	status, done, err := x.Await(fn)
-	switch {
-	case !done:
-	case err != nil:
-		x.saveErr(err)
-	default:
-		x.Simple(status)
-	}
-}
-
-// scheduleSave is BGSAVE inside a transaction: a cut cannot be made while the
-// transaction holds its locks, so that the save starts right behind it.
-func (x *Ctx) scheduleSave(kind string) {
-	if x.Saver.Info().BgsaveInProgress {
-		x.Err(errSaving)
-		return
-	}
-	saver, log := x.Saver, x.Log
-	x.after = append(x.after, func() {
-		if _, err := saver.Start(SaveRequest{Kind: kind, DB: -1, Schedule: true}); err != nil {
-			log.Warn("The background save scheduled by a transaction did not start: " + err.Error())
-		}
-	})
-	x.Simple("Background saving scheduled")
-}
-
-func (x *Ctx) cancelSave() {
-	if x.InExec {
-		x.Errf(errNotInTransactions, "BGSAVE CANCEL")
-		return
-	}
-	saver := x.Saver
-	x.replyLater(func() (string, error) { return "Background saving cancelled", saver.Cancel() })
 }
 
 func cmdShutdown(x *Ctx) {

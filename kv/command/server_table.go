@@ -3,22 +3,6 @@ package command
 // serverCommands are the rows of the server group that kvd has.
 var serverCommands = []*Spec{
 	{
-		Name: "bgsave", Arity: -1, Flags: Admin | NoScript | NoAsyncLoading,
-		Handler: cmdBgsave,
-		Doc: Doc{Summary: "Saves the data set in the background, by fork, by thread or by copy.", Since: "1.0.0", Group: "server", Complexity: "O(1)",
-			Args: []Arg{
-				{Name: "method", Type: "oneof", Optional: true, Args: []Arg{
-					{Name: "fork", Type: "pure-token", Token: "FORK"},
-					{Name: "thread", Type: "pure-token", Token: "THREAD"},
-					{Name: "forkless", Type: "pure-token", Token: "FORKLESS"},
-					{Name: "copy", Type: "pure-token", Token: "COPY"},
-					{Name: "cancel", Type: "pure-token", Token: "CANCEL"},
-				}},
-				{Name: "schedule", Type: "pure-token", Token: "SCHEDULE", Since: "3.2.2", Optional: true},
-			},
-		},
-	},
-	{
 		Name: "command", Arity: -1, Flags: Loading | Stale, Categories: CatConnection,
 		Tips:    []string{"nondeterministic_output_order"},
 		Handler: cmdCommand,
@@ -234,12 +218,6 @@ var serverCommands = []*Spec{
 		},
 	},
 	{
-		Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast, Categories: CatAdmin | CatDangerous,
-		Tips:    []string{"nondeterministic_output"},
-		Handler: cmdLastSave,
-		Doc:     Doc{Summary: "Returns the Unix time of the last successful save.", Since: "1.0.0", Group: "server", Complexity: "O(1)"},
-	},
-	{
 		Name: "memory", Arity: -2,
 		Doc: Doc{Summary: "Container of the commands about memory.", Since: "4.0.0", Group: "server", Complexity: "Depends on subcommand."},
 		Sub: []*Spec{
@@ -285,12 +263,6 @@ var serverCommands = []*Spec{
 				},
 			},
 		},
-	},
-	{
-		Name: "save", Arity: 1, Flags: Admin | NoScript | NoAsyncLoading | NoMulti,
-		Lock:    LockSelf,
-		Handler: cmdSave,
-		Doc:     Doc{Summary: "Saves the data set; all clients wait for it.", Since: "1.0.0", Group: "server", Complexity: "O(N), N being the number of keys in all databases"},
 	},
 	{
 		Name: "shutdown", Arity: -1, Flags: Admin | NoScript | Loading | Stale | NoMulti | AllowBusy,

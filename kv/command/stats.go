@@ -79,6 +79,9 @@ func (x *Ctx) record(s *Spec, calls, nanos int64) {
 	c.nanos += nanos
 	n.commands += calls
 	n.samples = append(n.samples, sample{uint16(s.id), uint16(bucketOf(nanos / calls)), uint32(calls)})
+	if nanos >= x.state.latency.threshold.Load() {
+		x.commandLatency(s, nanos)
+	}
 	if len(n.samples) == maxSamples {
 		x.flushStats()
 	}

@@ -34,7 +34,7 @@ var sharedTable = sync.OnceValue(newTable)
 func newTable() *table {
 	t := &table{}
 	for _, group := range [][]*Spec{
-		stringCommands, genericCommands, connectionCommands, serverCommands, transactionCommands,
+		stringCommands, genericCommands, connectionCommands, serverCommands, saveCommands, latencyCommands, transactionCommands,
 	} {
 		for _, s := range group {
 			t.add(s)
