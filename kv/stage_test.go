@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand"
 	"sync"
 	"sync/atomic"
@@ -193,6 +194,42 @@ func TestSwapUnderAView(t *testing.T) {
 			t.Errorf("mode %d: left are %+v, runs of %d bytes", mode, m, runBytes(s))
 		}
 	}
+}
+
+// TestSwapThenCut: what was swapped in is the store's in a later cut, what was swapped out
+// is not.
+func TestSwapThenCut(t *testing.T) {
+	s := openStore(t, Options{Shards: 4, Databases: 1})
+	for i := range 3000 {
+		set(t, s, 0, fmt.Sprint("stage:", i), "old", NoExpiry)
+	}
+	st := s.NewStage()
+	fillStage(t, st, 0, 2000)
+	st.Swap()
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := viewKeys(v)
+	for i := range 2000 {
+		set(t, s, 0, fmt.Sprint("stage:", i), "changed", NoExpiry)
+	}
+	kept := s.Memory().Deferred
+	recs := make([]Record, 3000)
+	for i := range recs {
+		recs[i] = Record{Key: fmt.Append(nil, "stage:", i), Value: make([]byte, 100)}
+	}
+	if _, err := st.NewLoader().Add(recs, true); err != nil {
+		t.Fatal(err)
+	}
+	if now := s.Memory().Deferred; kept == 0 || now != kept {
+		t.Errorf("%d bytes are kept for the view, with what the stage did %d", kept, now)
+	}
+	if got := viewKeys(v); len(want) != 2000 || !maps.Equal(got, want) {
+		t.Errorf("the view has %d keys, at the cut it had %d", len(got), len(want))
+	}
+	v.Close()
+	st.Close()
 }
 
 func TestSwapTouchesWatchers(t *testing.T) {
