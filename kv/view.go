@@ -25,9 +25,42 @@ const (
 	ModeLocked
 )
 
+// WritePolicy is how the parent writes while the child of a ModeFork View lives.
+// Under every policy what the child can see is not freed before it has gone, so
+// that no room that it shares is used again.
+type WritePolicy uint8
+
+// The write policies.
+const (
+	// WriteValues: a new value goes to memory apart from what the child
+	// shares; the index is written in place. It is so dense that its pages are
+	// copied once by the kernel and then take every further write.
+	WriteValues WritePolicy = iota
+	// WriteInPlace: everything is written in place, and the kernel copies a page
+	// for nearly every key. It takes the least memory of the store's own.
+	WriteInPlace
+	// WritePathCopy: the index is copied too, a segment at a time as in
+	// ModeThread, and the copies lie apart: the kernel copies next to nothing,
+	// and the store what the kernel would have.
+	WritePathCopy
+)
+
+// mode returns the same in the terms of the keyspace.
+func (p WritePolicy) mode() keyspace.Mode {
+	switch p {
+	case WriteInPlace:
+		return keyspace.ForkedInPlace
+	case WritePathCopy:
+		return keyspace.ForkedPathCopy
+	}
+	return keyspace.Forked
+}
+
 // FreezeOptions say how to take a View.
 type FreezeOptions struct {
 	Mode Mode
+	// WritePolicy is for ModeFork.
+	WritePolicy WritePolicy
 	// Around, if set, is called to take the cut: it must call hold, which
 	// locks every shard and completes the View, then, if that returned nil, do
 	// what must happen at the cut (clone the process), then call release, both
@@ -41,6 +74,7 @@ type FreezeOptions struct {
 type View struct {
 	s       *Store
 	mode    Mode
+	policy  WritePolicy
 	id      uint32
 	roots   [][]keyspace.Root // by shard and database
 	keys    []int64           // by database
@@ -58,7 +92,7 @@ type View struct {
 // Around returned. The caller must hold no lock of the store.
 func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 	v := &View{
-		s: s, mode: o.Mode,
+		s: s, mode: o.Mode, policy: o.WritePolicy,
 		roots:   make([][]keyspace.Root, len(s.shards)),
 		keys:    make([]int64, s.dbs),
 		expires: make([]int64, s.dbs),
@@ -181,7 +215,7 @@ func (v *View) take() error {
 	case ModeThread:
 		mode = keyspace.PathCopy
 	case ModeFork:
-		mode = keyspace.Forked
+		mode = v.policy.mode()
 	}
 	if mode != keyspace.None {
 		s.arena.BeginCut()

@@ -217,7 +217,7 @@ func TestCollapseGivesBack(t *testing.T) {
 		a.mu.Unlock()
 		a.wakeCollapser()
 		blocks := []Ref{}
-		for r := h.all; r != 0; r = a.runs[r].allNext {
+		for r := h.all[0]; r != 0; r = a.runs[r].allNext {
 			blocks = append(blocks, Ref(a.runs[r].page)<<pageShift)
 		}
 		for _, ref := range blocks {

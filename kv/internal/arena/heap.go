@@ -12,7 +12,7 @@ type run struct {
 	slotSize   uint32
 	cutEpoch   uint32 // cut holds the bitmap as of this cut
 	next, prev uint32 // among the heap's runs of the class with free slots
-	allNext    uint32 // among all runs of the heap
+	allNext    uint32 // among all runs of the heap, apart or not
 	allPrev    uint32
 	nslots     uint16
 	nfree      uint16
@@ -32,7 +32,7 @@ type Heap struct {
 	partial [numClasses]uint32 // runs with free slots, newest first
 	apart   [numClasses]uint32 // the same, of AllocApart
 	count   [numClasses]uint32 // runs of the class
-	all     uint32             // list of all runs
+	all     [2]uint32          // lists of all runs: ordinary ones, those of AllocApart
 	bytes   int64              // in allocated slots
 	blocks  int64
 }
@@ -69,7 +69,7 @@ func (h *Heap) Alloc(n int) (Ref, error) {
 // AllocApart is Alloc for blocks that are written while a forked child lives: they
 // lie in chunks of their own, close together, so that few pages are copied
 // for them and no huge page of old data is split. They should be moved to
-// memory of Alloc when the child has gone (IsApart tells which), or they would
+// memory of Alloc when the child has gone (NextApart tells which), or they would
 // make the next child share these chunks. n must not exceed MaxSmall.
 func (h *Heap) AllocApart(n int) (Ref, error) {
 	c := classOf(n)
@@ -83,8 +83,29 @@ func (h *Heap) AllocApart(n int) (Ref, error) {
 	return h.take(id), nil
 }
 
-// IsApart tells whether the block at ref comes from AllocApart.
-func (a *Arena) IsApart(ref Ref) bool { return a.runs[a.pageRun[ref>>pageShift]].apart }
+// NextApart returns some block of AllocApart that is allocated, and whether there
+// is any. Who frees what it returns comes to the end of them.
+func (h *Heap) NextApart() (Ref, bool) {
+	id := h.all[1]
+	if id == 0 {
+		return 0, false
+	}
+	r := &h.a.runs[id]
+	return r.block(r.firstUsed()), true
+}
+
+// firstUsed returns the first slot that is allocated in a run that has one.
+func (r *run) firstUsed() int {
+	w := 0
+	for r.used[w] == 0 {
+		w++
+	}
+	return w*64 + bits.TrailingZeros64(r.used[w])
+}
+
+func (r *run) block(slot int) Ref {
+	return Ref(uint64(r.page)<<pageShift + uint64(slot)*uint64(r.slotSize))
+}
 
 // take takes a free slot of a run that has one.
 func (h *Heap) take(id uint32) Ref {
@@ -102,8 +123,7 @@ func (h *Heap) take(id uint32) Ref {
 	}
 	h.bytes += int64(r.slotSize)
 	h.blocks++
-	slot := uint64(w)*64 + uint64(b)
-	return Ref(uint64(r.page)<<pageShift + slot*uint64(r.slotSize))
+	return r.block(int(w)*64 + b)
 }
 
 func (h *Heap) newRun(c int, kind Kind) (uint32, error) {
@@ -208,12 +228,14 @@ func (r *run) slotOf(ref Ref) uint32 {
 
 // Drop frees every block at once: O(runs), not O(blocks).
 func (h *Heap) Drop() {
-	for id := h.all; id != 0; {
-		r := &h.a.runs[id]
-		next := r.allNext
-		h.a.freePages(r.page, int(r.npages))
-		h.a.giveRun(id)
-		id = next
+	for _, id := range h.all {
+		for id != 0 {
+			r := &h.a.runs[id]
+			next := r.allNext
+			h.a.freePages(r.page, int(r.npages))
+			h.a.giveRun(id)
+			id = next
+		}
 	}
 	*h = Heap{a: h.a, kind: h.kind}
 }
@@ -223,7 +245,7 @@ func (h *Heap) release(id uint32, r *run) {
 	if r.allPrev != 0 {
 		h.a.runs[r.allPrev].allNext = r.allNext
 	} else {
-		h.all = r.allNext
+		*h.allHead(r) = r.allNext
 	}
 	if r.allNext != 0 {
 		h.a.runs[r.allNext].allPrev = r.allPrev
@@ -234,11 +256,20 @@ func (h *Heap) release(id uint32, r *run) {
 
 func (h *Heap) linkAll(id uint32) {
 	r := &h.a.runs[id]
-	r.allNext = h.all
-	if h.all != 0 {
-		h.a.runs[h.all].allPrev = id
+	head := h.allHead(r)
+	r.allNext = *head
+	if *head != 0 {
+		h.a.runs[*head].allPrev = id
 	}
-	h.all = id
+	*head = id
+}
+
+// allHead returns the head of the list of all runs that the run belongs to.
+func (h *Heap) allHead(r *run) *uint32 {
+	if r.apart {
+		return &h.all[1]
+	}
+	return &h.all[0]
 }
 
 // list puts a run that has free slots at the head of its class.

@@ -63,46 +63,25 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 	a := h.a
 	var bytes, blocks int64
 	var count [numClasses + 1]uint32
-	for id := h.all; id != 0; id = a.runs[id].allNext {
-		r := &a.runs[id]
-		if owned[id] {
-			return fmt.Errorf("arena: run %d has two owners", id)
-		}
-		owned[id] = true
-		count[r.class]++
-		*inUse += int64(r.npages)
-		if r.apart != (a.chunkState[chunkOf(r.page)] == chunkApart) {
-			return fmt.Errorf("arena: run %d: apart is %v, its chunk's state %d", id, r.apart, a.chunkState[chunkOf(r.page)])
-		}
-		for p := r.page; p < r.page+r.npages; p++ {
-			if other, ok := taken[p]; ok {
-				return fmt.Errorf("arena: page %d is in runs %d and %d", p, id, other)
+	for list, id := range h.all {
+		for ; id != 0; id = a.runs[id].allNext {
+			r := &a.runs[id]
+			if owned[id] {
+				return fmt.Errorf("arena: run %d has two owners", id)
 			}
-			taken[p] = id
-			if (r.class != largeClass || p == r.page) && a.pageRun[p] != id {
-				return fmt.Errorf("arena: page %d of run %d names run %d", p, id, a.pageRun[p])
+			owned[id] = true
+			count[r.class]++
+			*inUse += int64(r.npages)
+			if r.apart != (list == 1) {
+				return fmt.Errorf("arena: run %d: apart is %v, it is in list %d", id, r.apart, list)
 			}
-		}
-		if r.class == largeClass {
-			bytes += int64(r.npages) * PageSize
-			blocks++
-			continue
-		}
-		used := -(maxSlots - int(r.nslots))
-		for i, w := range r.used {
-			used += bits.OnesCount64(w)
-			if i < int(r.hint) && w != ^uint64(0) {
-				return fmt.Errorf("arena: run %d has a free slot below its hint", id)
+			used, err := h.checkRun(id, taken)
+			if err != nil {
+				return err
 			}
+			blocks += int64(used)
+			bytes += int64(used) * int64(a.Size(Ref(r.page)<<pageShift))
 		}
-		if used != int(r.nslots)-int(r.nfree) {
-			return fmt.Errorf("arena: run %d has %d slots used, %d are counted", id, used, r.nslots-r.nfree)
-		}
-		if r.listed != (r.nfree > 0) {
-			return fmt.Errorf("arena: run %d with %d free slots: listed is %v", id, r.nfree, r.listed)
-		}
-		bytes += int64(used) * int64(r.slotSize)
-		blocks += int64(used)
 	}
 	if bytes != h.bytes || blocks != h.blocks {
 		return fmt.Errorf("arena: heap has %d bytes in %d blocks, counts %d in %d", bytes, blocks, h.bytes, h.blocks)
@@ -113,6 +92,41 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 		}
 	}
 	return nil
+}
+
+// checkRun verifies a run and returns how many slots are allocated.
+func (h *Heap) checkRun(id uint32, taken map[uint32]uint32) (used int, err error) {
+	a := h.a
+	r := &a.runs[id]
+	if r.apart != (a.chunkState[chunkOf(r.page)] == chunkApart) {
+		return 0, fmt.Errorf("arena: run %d: apart is %v, its chunk's state %d", id, r.apart, a.chunkState[chunkOf(r.page)])
+	}
+	for p := r.page; p < r.page+r.npages; p++ {
+		if other, ok := taken[p]; ok {
+			return 0, fmt.Errorf("arena: page %d is in runs %d and %d", p, id, other)
+		}
+		taken[p] = id
+		if (r.class != largeClass || p == r.page) && a.pageRun[p] != id {
+			return 0, fmt.Errorf("arena: page %d of run %d names run %d", p, id, a.pageRun[p])
+		}
+	}
+	if r.class == largeClass {
+		return 1, nil
+	}
+	used = -(maxSlots - int(r.nslots))
+	for i, w := range r.used {
+		used += bits.OnesCount64(w)
+		if i < int(r.hint) && w != ^uint64(0) {
+			return 0, fmt.Errorf("arena: run %d has a free slot below its hint", id)
+		}
+	}
+	if used != int(r.nslots)-int(r.nfree) {
+		return 0, fmt.Errorf("arena: run %d has %d slots used, %d are counted", id, used, r.nslots-r.nfree)
+	}
+	if r.listed != (r.nfree > 0) {
+		return 0, fmt.Errorf("arena: run %d with %d free slots: listed is %v", id, r.nfree, r.listed)
+	}
+	return used, nil
 }
 
 func (a *Arena) checkChunks(taken map[uint32]uint32) error {

@@ -3,79 +3,127 @@ package keyspace
 import "kvd/kv/internal/arena"
 
 // While a forked child lives, new entries go to memory apart from the rest
-// (arena.AllocApart). In the holes between old entries they would make the
-// kernel copy a page for almost every write and split every huge page; that is
-// what a second save used to cost, when the first one had left holes.
+// (arena.AllocApart), and with ForkedPathCopy the index's too. In the holes
+// between old entries they would make the kernel copy a page for almost every
+// write and split every huge page; that is what a second save used to cost, when
+// the first one had left holes.
 //
 // What they replaced is freed when the child has gone. Then Gather moves them
-// into the holes, or the store would be sparser after every save. The table
-// notes the hashes of the keys; a hash whose key has gone or was written again
-// does no harm.
+// into the holes, or the store would be sparser after every save. Nothing is
+// noted for that: the heap tells which blocks lie apart, and a block tells where
+// it belongs, an entry by its key and a segment by that of any of its entries.
 
 // apartMax bounds the entries that go apart, in bytes: a larger one takes most
-// of the pages that it lies in.
+// of the pages that it lies in. So no value's block does, which could not tell
+// whose it is.
 const apartMax = 2048
 
-type apartBlock struct {
-	n      int
-	hashes [510]uint64
-}
+// segmentCost is how many entries moving a segment counts as.
+const segmentCost = 8
 
-// noteApart notes the hash of a key whose new entry is at ref.
-func (t *Table) noteApart(h uint64, ref arena.Ref) {
-	if t.guard.Mode != Forked || !t.a.IsApart(ref) {
-		return
-	}
-	n := len(t.apart)
-	if n == 0 || t.apart[n-1].n == len(t.apart[n-1].hashes) {
-		t.apart = append(t.apart, new(apartBlock))
-		n++
-	}
-	b := t.apart[n-1]
-	b.hashes[b.n] = h
-	b.n++
-}
-
-// Gather moves up to max entries that were written while a forked child lived
-// to where entries usually are. It does nothing while the shard is part of a
-// cut, and tells whether there is more to do.
+// Gather moves what was written while a forked child lived to where it usually
+// is: max entries or so. It does nothing while the shard is part of a cut, or
+// while blocks wait to be freed after one, and tells whether there is more to do.
 func (t *Table) Gather(max int) (more bool) {
-	for ; max > 0 && len(t.apart) > 0 && t.guard.Mode == None; max-- {
-		last := len(t.apart) - 1
-		b := t.apart[last]
-		b.n--
-		t.gather(b.hashes[b.n])
-		if b.n == 0 {
-			t.apart[last] = nil
-			t.apart = t.apart[:last]
+	if t.guard.Mode != None || t.guard.Pending() {
+		return t.apart()
+	}
+	for ; max > 0; max-- {
+		ref, ok := t.entries.NextApart()
+		if !ok {
+			break
+		}
+		if !t.moveEntry(ref) {
+			return false
 		}
 	}
-	if len(t.apart) == 0 {
-		t.apart = nil
+	for ; max > 0; max -= segmentCost {
+		ref, ok := t.index.NextApart()
+		if !ok {
+			break
+		}
+		if !t.moveIndex(ref) {
+			return false
+		}
 	}
-	return len(t.apart) > 0
+	return t.apart()
 }
 
-// gather moves the entries with the given hash's tag that lie apart.
-func (t *Table) gather(h uint64) {
-	if t.dir == 0 {
-		return
+// apart tells whether anything lies apart.
+func (t *Table) apart() bool {
+	_, entries := t.entries.NextApart()
+	_, index := t.index.NextApart()
+	return entries || index
+}
+
+// moveEntry moves the entry at ref to where entries usually are. It returns
+// false if there is no room: then it may stay where it is.
+func (t *Table) moveEntry(ref arena.Ref) bool {
+	size := t.a.Size(ref)
+	to, err := t.entries.Alloc(size)
+	if err != nil {
+		return false
 	}
+	slot := t.slotOf(ref)
+	copy(t.a.Bytes(to, size), t.a.Bytes(ref, size))
+	*slot = makeSlot(to, slotTag(*slot), *slot&ttlBit != 0)
+	t.entries.Free(ref)
+	return true
+}
+
+// slotOf returns the slot that refers to the entry at ref.
+func (t *Table) slotOf(ref arena.Ref) *uint64 {
+	var e Entry
+	readEntry(t.a, ref, &e)
+	h := t.hasher.Hash(e.Key)
 	s := t.segmentFor(h)
 	tag := tagOf(h, s.depth)
 	tab := s.table()
 	for i := s.first(tab, tag); i < len(tab) && tab[i] != 0 && slotTag(tab[i]) == tag; i++ {
-		ref := slotRef(tab[i])
-		if !t.a.IsApart(ref) {
-			continue
+		if slotRef(tab[i]) == ref {
+			return &tab[i]
 		}
-		size := t.a.Size(ref)
-		to, err := t.entries.Alloc(size)
-		if err != nil {
-			return // it may stay where it is
-		}
-		copy(t.a.Bytes(to, size), t.a.Bytes(ref, size))
-		tab[i] = makeSlot(to, tag, tab[i]&ttlBit != 0)
-		t.entries.Free(ref)
 	}
+	panic("keyspace: an entry that no slot refers to")
+}
+
+// moveIndex moves the directory or the segment at ref to where the index
+// usually is, false as with moveEntry.
+func (t *Table) moveIndex(ref arena.Ref) bool {
+	if ref == t.dir {
+		to, err := t.dupIndex(ref, 8<<t.depth)
+		if err == nil {
+			t.dir = to
+			t.index.Free(ref)
+		}
+		return err == nil
+	}
+	s := segmentAt(t.a, ref)
+	to, err := t.dupIndex(ref, s.bytes())
+	if err != nil {
+		return false
+	}
+	if err := t.link(t.posOf(s), s.depth, to); err != nil {
+		t.index.Free(to)
+		return false
+	}
+	t.index.Free(ref)
+	return true
+}
+
+// posOf returns a position in segment s.
+func (t *Table) posOf(s seg) uint64 {
+	for _, slot := range s.table() {
+		if slot != 0 {
+			var e Entry
+			readEntry(t.a, slotRef(slot), &e)
+			return t.hasher.Hash(e.Key)
+		}
+	}
+	for i, ref := range t.dirWords() { // it is empty: only the directory tells
+		if arena.Ref(ref) == s.ref {
+			return uint64(i) << 1 << (63 - t.depth)
+		}
+	}
+	panic("keyspace: a segment that is not in the directory")
 }

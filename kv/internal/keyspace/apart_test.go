@@ -5,12 +5,20 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"kvd/kv/internal/arena"
 )
 
 // TestGather writes, deletes and changes expiries beside a forked child, and also
 // while the entries are moved afterwards, some of it beside the next child.
 // In the end nothing lies apart, and all is as a map says.
 func TestGather(t *testing.T) {
+	for _, mode := range []Mode{Forked, ForkedPathCopy} {
+		t.Run(fmt.Sprint(mode), func(t *testing.T) { testGather(t, mode) })
+	}
+}
+
+func testGather(t *testing.T, mode Mode) {
 	f := newFixture(t)
 	rng := rand.New(rand.NewPCG(3, 4))
 	want := map[string]model{}
@@ -46,7 +54,7 @@ func TestGather(t *testing.T) {
 	}
 	for round := range 12 {
 		f.a.BeginCut()
-		f.guard.Mode = Forked
+		f.guard.Mode = mode
 		for range 1000 {
 			step()
 		}
@@ -62,6 +70,9 @@ func TestGather(t *testing.T) {
 		f.check()
 		f.guard.Mode = None
 		f.a.EndCut()
+		if apart := f.a.Stats().Apart; !f.tab.Gather(1000) || f.a.Stats().Apart != apart {
+			t.Fatal("entries were moved while blocks wait to be freed")
+		}
 		for f.guard.Drain(100) {
 		}
 		for more := true; more; {
@@ -80,9 +91,9 @@ func TestGather(t *testing.T) {
 			t.Fatalf("%d bytes still lie apart", n)
 		}
 	}
-	// An emptied table forgets what it has noted.
+	// An emptied table has nothing to move.
 	f.a.BeginCut()
-	f.guard.Mode = Forked
+	f.guard.Mode = mode
 	f.put("k", "v", 0)
 	f.tab.Clear()
 	f.guard.Mode = None
@@ -92,5 +103,111 @@ func TestGather(t *testing.T) {
 	if f.tab.Gather(10) || f.a.Stats().Apart != 0 {
 		t.Error("a table without keys has entries that lie apart")
 	}
+	f.check()
+}
+
+// TestGatherEmptySegments: segments without a key, which no key tells the place of,
+// are moved too.
+func TestGatherEmptySegments(t *testing.T) {
+	f := newFixture(t)
+	var keys []string
+	for i := 0; len(keys) < 3000; i++ {
+		if k := fmt.Sprint("key", i); f.ours(k) {
+			f.put(k, "v", 0)
+			keys = append(keys, k)
+		}
+	}
+	f.a.BeginCut()
+	f.guard.Mode = ForkedPathCopy
+	for _, k := range keys {
+		f.del(k)
+	}
+	f.put(keys[0], "w", 0)
+	f.guard.Mode = None
+	f.a.EndCut()
+	for f.guard.Drain(100) {
+	}
+	empty := 0
+	for _, ref := range f.tab.dirWords() {
+		if segmentAt(f.a, arena.Ref(ref)).count == 0 {
+			empty++
+		}
+	}
+	if empty == 0 {
+		t.Fatal("no segment is empty")
+	}
+	for f.tab.Gather(10) {
+	}
+	if n := f.a.Stats().Apart; n != 0 {
+		t.Errorf("%d bytes still lie apart", n)
+	}
+	f.same(map[string]model{keys[0]: {"w", 0}})
+	f.check()
+}
+
+// TestForkedInPlace: entries that the child shares are overwritten where they are,
+// none goes apart, and none is freed before the child has gone.
+func TestForkedInPlace(t *testing.T) {
+	f := newFixture(t)
+	want := map[string]model{}
+	var keys []string
+	for i := 0; len(keys) < 600; i++ {
+		if k := fmt.Sprint("key", i); f.ours(k) {
+			want[k] = model{strings.Repeat("a", 20+i%3*1500), int64(i%2) * 5000}
+			f.put(k, want[k].val, want[k].at)
+			keys = append(keys, k)
+		}
+	}
+	at := func(k string) arena.Ref { p, _ := f.tab.Lookup(f.hash(k), []byte(k)); return p.entry }
+	f.a.BeginCut()
+	f.guard.Mode = ForkedInPlace
+	before := f.a.Stats().RunBytes
+	for _, k := range keys {
+		ref, m := at(k), want[k]
+		m.val = strings.Repeat("b", len(m.val))
+		if len(m.val) <= inlineMax {
+			f.put(k, m.val, m.at)
+			if at(k) != ref {
+				t.Fatal("a value went elsewhere")
+			}
+		}
+		p, _ := f.tab.Lookup(f.hash(k), []byte(k))
+		v, err := f.tab.Extend(f.hash(k), p, Kind(1, 0), len(m.val), f.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(v, m.val)
+		if p, _ = f.tab.Lookup(f.hash(k), []byte(k)); m.at != 0 {
+			m.at++
+			if err := f.tab.SetExpiry(f.hash(k), p, m.at, f.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at(k) != ref {
+			t.Fatal("an extended value or an expiry went elsewhere")
+		}
+		want[k] = m
+	}
+	if n := f.a.Stats(); n.RunBytes != before || n.Apart != 0 || f.guard.Pending() {
+		t.Errorf("overwriting took %d bytes, %d of them apart; %d wait", n.RunBytes-before, n.Apart, f.guard.DeferredBytes)
+	}
+	bytes := f.tab.EntryBytes()
+	for _, k := range keys[:300] {
+		f.del(k)
+		delete(want, k)
+	}
+	if f.tab.EntryBytes() != bytes || f.guard.DeferredBytes == 0 {
+		t.Error("blocks that the child shares were freed")
+	}
+	f.put(keys[300], strings.Repeat("c", 1000), 0)
+	want[keys[300]] = model{strings.Repeat("c", 1000), 0}
+	if f.a.Stats().Apart != 0 {
+		t.Error("an entry lies apart")
+	}
+	f.guard.Mode = None
+	f.a.EndCut()
+	for f.guard.Drain(100) {
+	}
+	f.same(want)
 	f.check()
 }

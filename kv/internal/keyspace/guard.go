@@ -8,10 +8,18 @@ type Mode uint8
 // The modes. In every mode but None, memory that the cut can reach is not
 // freed before the cut has passed.
 const (
-	None     Mode = iota
-	PathCopy      // writers copy segments and entries that the cut can reach
-	Forked        // the kernel copies; entries are replaced, segments written in place
+	None           Mode = iota
+	PathCopy            // writers copy segments and entries that the cut can reach
+	Forked              // the kernel copies; entries are replaced, segments written in place
+	ForkedInPlace       // the kernel copies; everything is written in place
+	ForkedPathCopy      // as PathCopy, but what is new goes apart; the kernel copies little
 )
+
+// copies tells whether writers copy segments rather than write to them.
+func (m Mode) copies() bool { return m == PathCopy || m == ForkedPathCopy }
+
+// overwrites tells whether writers write to entries that the cut can reach.
+func (m Mode) overwrites() bool { return m == None || m == ForkedInPlace }
 
 // Guard is a shard's side of the live cut: what writers must not touch, and
 // what they have replaced. It is changed under the shard's lock.

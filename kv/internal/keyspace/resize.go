@@ -9,7 +9,7 @@ import (
 var errTooDeep = errors.New("keyspace: too many keys share a hash prefix")
 
 func (t *Table) newSegment(size int, depth uint8) (seg, error) {
-	ref, err := t.index.Alloc(size)
+	ref, err := t.allocIndex(size)
 	if err != nil {
 		return seg{}, err
 	}
@@ -18,6 +18,25 @@ func (t *Table) newSegment(size int, depth uint8) (seg, error) {
 	*s.segment = segment{slots: uint16(n), homes: uint16(n - overflow(n)), depth: depth}
 	clear(s.table())
 	return s, nil
+}
+
+// allocIndex returns a block for a segment or a directory. If writers copy the
+// index beside a forked child, it lies apart as new entries do.
+func (t *Table) allocIndex(size int) (arena.Ref, error) {
+	if t.guard.Mode == ForkedPathCopy && size <= arena.MaxSmall {
+		return t.index.AllocApart(size)
+	}
+	return t.index.Alloc(size)
+}
+
+// dupIndex copies the block at ref, access clocks included.
+func (t *Table) dupIndex(ref arena.Ref, size int) (arena.Ref, error) {
+	to, err := t.allocIndex(size)
+	if err == nil {
+		copy(t.a.Bytes(to, size), t.a.Bytes(ref, size))
+		copy(t.a.Side(to, size), t.a.Side(ref, size))
+	}
+	return to, err
 }
 
 // create makes the directory with one small segment.
@@ -43,7 +62,7 @@ func (t *Table) createFor(n int64, now uint32) error {
 	for n>>depth > reserveFill && depth < maxDepth/2 {
 		depth++
 	}
-	dir, err := t.index.Alloc(8 << depth)
+	dir, err := t.allocIndex(8 << depth)
 	if err != nil {
 		return err
 	}
@@ -67,36 +86,30 @@ func (t *Table) createFor(n int64, now uint32) error {
 // writable returns the segment s of pos, or a copy of it if the live cut can
 // reach s and the kernel does not do the copying.
 func (t *Table) writable(pos uint64, s seg) (seg, error) {
-	if t.guard.Mode != PathCopy || !t.a.Shared(s.ref) {
+	if !t.guard.Mode.copies() || !t.a.Shared(s.ref) {
 		return s, nil
 	}
-	size := s.bytes()
-	ref, err := t.index.Alloc(size)
+	ref, err := t.dupIndex(s.ref, s.bytes())
 	if err != nil {
 		return s, err
 	}
-	c := segmentAt(t.a, ref)
-	copy(t.a.Bytes(ref, size), t.a.Bytes(s.ref, size))
-	copy(t.a.Side(ref, size), t.a.Side(s.ref, size))
 	if err := t.link(pos, s.depth, ref); err != nil {
 		t.index.Free(ref)
 		return s, err
 	}
 	t.retire(t.index, s.ref)
-	return c, nil
+	return segmentAt(t.a, ref), nil
 }
 
 // writableDir returns the directory for writing.
 func (t *Table) writableDir() ([]uint64, error) {
-	if t.guard.Mode != PathCopy || !t.a.Shared(t.dir) {
+	if !t.guard.Mode.copies() || !t.a.Shared(t.dir) {
 		return t.dirWords(), nil
 	}
-	size := 8 << t.depth
-	ref, err := t.index.Alloc(size)
+	ref, err := t.dupIndex(t.dir, 8<<t.depth)
 	if err != nil {
 		return nil, err
 	}
-	copy(t.a.Bytes(ref, size), t.a.Bytes(t.dir, size))
 	t.retire(t.index, t.dir)
 	t.dir = ref
 	return t.dirWords(), nil
@@ -279,7 +292,7 @@ func (t *Table) distribute(s seg, half *[2]seg) bool {
 
 // double makes the directory one bit deeper.
 func (t *Table) double() error {
-	ref, err := t.index.Alloc(16 << t.depth)
+	ref, err := t.allocIndex(16 << t.depth)
 	if err != nil {
 		return err
 	}
@@ -361,7 +374,7 @@ func (t *Table) merge(pos uint64, s seg) bool {
 
 // halve makes the directory one bit less deep, no segment needing the bit.
 func (t *Table) halve() bool {
-	ref, err := t.index.Alloc(8 << (t.depth - 1))
+	ref, err := t.allocIndex(8 << (t.depth - 1))
 	if err != nil {
 		return false
 	}

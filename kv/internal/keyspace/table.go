@@ -22,8 +22,6 @@ type Table struct {
 	count   int64
 	expires int64
 
-	apart []*apartBlock // entries to move when the forked child has gone
-
 	keyBuf  []byte // a key that is being overwritten by itself
 	fetched byte   // see distribute
 }
@@ -198,16 +196,16 @@ func (t *Table) Size(p Pos) int64 {
 	return int64(n)
 }
 
-// protected tells whether a block must not be written because the live cut can
-// reach it.
+// protected tells whether the block of an entry or a value must not be written
+// because the live cut can reach it.
 func (t *Table) protected(ref arena.Ref) bool {
-	return t.guard.Mode != None && t.a.Shared(ref)
+	return !t.guard.Mode.overwrites() && t.a.Shared(ref)
 }
 
 // retire frees a block that the table no longer refers to, now or, if the live
 // cut can reach it, when that has passed.
 func (t *Table) retire(h *arena.Heap, ref arena.Ref) {
-	if t.protected(ref) {
+	if t.guard.Mode != None && t.a.Shared(ref) {
 		t.guard.defer_(h, ref)
 	} else {
 		h.Free(ref)

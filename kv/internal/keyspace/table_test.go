@@ -137,6 +137,8 @@ func runModel(t *testing.T, seed int64, steps int) {
 		}
 		f.a.EndCut()
 		cut = nil
+		for rng.Intn(4) != 0 && f.tab.Gather(1+rng.Intn(1000)) {
+		}
 	}
 	for step := range steps {
 		key := fmt.Sprintf("key:%d", rng.Intn(space))
@@ -216,7 +218,9 @@ func runModel(t *testing.T, seed int64, steps int) {
 				copier.Free()
 			}
 			f.a.BeginCut()
-			f.guard.Mode = PathCopy
+			// Beside a forked child that is path-copied for, nothing that the cut can
+			// reach is written either.
+			f.guard.Mode = []Mode{PathCopy, ForkedPathCopy}[rng.Intn(2)]
 			root = f.tab.Root()
 		}
 		if step%(steps/20) == 0 {

@@ -16,7 +16,7 @@ type Value struct {
 // allocEntry returns a block for an entry of size bytes. While a forked child
 // lives it lies apart from what the child shares, see apart.go.
 func (t *Table) allocEntry(size int) (arena.Ref, error) {
-	if t.guard.Mode == Forked && size <= apartMax {
+	if m := t.guard.Mode; size <= apartMax && (m == Forked || m == ForkedPathCopy) {
 		return t.entries.AllocApart(size)
 	}
 	return t.entries.Alloc(size)
@@ -77,7 +77,6 @@ func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error
 			clock := byte(now - binary.LittleEndian.Uint32(t.clockBase(s)))
 			slot := makeSlot(ref, tagOf(pos, s.depth), expireAt != 0)
 			if s.insert(s.table(), s.clocks(t.a), slot, clock) {
-				t.noteApart(h, ref)
 				t.count++
 				if expireAt != 0 {
 					t.expires++
@@ -153,9 +152,6 @@ func (t *Table) repoint(h uint64, p Pos, ref arena.Ref, oldExpiry, expiry int64,
 		}
 		tab := s.table()
 		tab[p.slot] = makeSlot(ref, slotTag(tab[p.slot]), expiry != 0)
-		if ref != p.entry {
-			t.noteApart(h, ref)
-		}
 		if oldExpiry != 0 {
 			t.expires--
 			s.expires--
