@@ -231,17 +231,18 @@ func readReply(r *bufio.Reader, b *bytes.Buffer) error {
 
 // fakeWorld is what the program and the server are to an engine.
 type fakeWorld struct {
-	t       testing.TB
-	e       *Engine
-	clients []*Client
-	killed  []*Client
-	wakes   atomic.Int64
-	denied  string
-	info    SaveInfo
-	started []string
-	calls   []string
-	saveErr error
-	hold    chan struct{} // if set, Start and BeforeFlushAll wait for it
+	t        testing.TB
+	e        *Engine
+	clients  []*Client
+	killed   []*Client
+	wakes    atomic.Int64
+	denied   string
+	info     SaveInfo
+	started  []string
+	requests []SaveRequest
+	calls    []string
+	saveErr  error
+	hold     chan struct{} // if set, Start and BeforeFlushAll wait for it
 }
 
 // newWorld returns an engine with an empty store, DEBUG allowed.
@@ -290,6 +291,7 @@ func (w *fakeWorld) Start(r SaveRequest) (string, error) {
 	if w.hold != nil {
 		<-w.hold
 	}
+	w.requests = append(w.requests, r)
 	w.started = append(w.started, fmt.Sprint(r.Kind, ",", r.Schedule))
 	return "Background saving started", w.saveErr
 }

@@ -215,3 +215,62 @@ func TestPause(t *testing.T) {
 	}
 	t.Error("the pause did not end")
 }
+
+// TestHoldWrites: while writes are held, whatever may write waits, and nothing
+// else does.
+func TestHoldWrites(t *testing.T) {
+	w := newWorld(t)
+	x, c, other := w.e.NewCtx(), w.connect(), w.connect()
+	do := func(c *Client, want, cmd string) {
+		t.Helper()
+		if got := doString(x, c, strings.Fields(cmd)...); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", cmd, got, want)
+		}
+	}
+	do(c, "+OK", "SET a 1")
+	do(c, "+OK", "MULTI")
+	do(c, "+QUEUED", "INCR a")
+	w.e.HoldWrites(true)
+	w.e.HoldWrites(true)
+	do(c, "postponed", "EXEC")
+	for _, cmd := range []string{"SET a 2", "DEL a", "FLUSHALL", "EXPIRE a 1", "SWAPDB 0 1", "INCR a"} {
+		do(other, "postponed", cmd)
+	}
+	do(w.connect(), "postponed", "SNAPSHOT LOAD a")
+	reader := w.connect()
+	do(reader, "$1\r\n1", "GET a")
+	do(reader, "+PONG", "PING")
+	do(reader, "+Background saving cancelled", "BGSAVE CANCEL")
+	do(reader, "+OK", "CONFIG SET save-keep 1")
+	do(reader, "+OK", "MULTI")
+	do(reader, "+QUEUED", "GET a")
+	do(reader, "*1\r\n$1\r\n1", "EXEC")
+	if got := doString(x, reader, "INFO", "clients"); !strings.Contains(got, "blocked_clients:3\r\n") {
+		t.Errorf("three clients wait: %q", got)
+	}
+	w.wakes.Store(0)
+	// A pause and a hold do not end each other.
+	w.e.Pause(1<<60, false)
+	w.e.HoldWrites(false)
+	if w.wakes.Load() != 1 {
+		t.Errorf("woken %d times", w.wakes.Load())
+	}
+	do(other, "postponed", "INCR a")
+	w.e.HoldWrites(true)
+	w.e.Unpause()
+	do(other, "postponed", "INCR a")
+	w.e.HoldWrites(false)
+	w.e.HoldWrites(false)
+	if w.wakes.Load() != 3 {
+		t.Errorf("woken %d times", w.wakes.Load())
+	}
+	do(other, ":2", "INCR a")
+	do(c, "*1\r\n:3", "EXEC")
+	w.e.FreeClient(w.clients[2])
+	if got := doString(x, reader, "INFO", "clients"); !strings.Contains(got, "blocked_clients:0\r\n") {
+		t.Errorf("nobody waits: %q", got)
+	}
+	if w.e.state.gate.Load() != 0 {
+		t.Error("the gate is not open")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -253,6 +254,63 @@ func TestPause(t *testing.T) {
 	}
 	if d := time.Since(start); d < 140*time.Millisecond || d > time.Second {
 		t.Fatal("the pause took", d)
+	}
+}
+
+// TestHoldWrites switches the hold as often as a save near its limit of memory
+// does: writers wait for it and lose nothing, readers never wait.
+func TestHoldWrites(t *testing.T) {
+	s := startServer(t, "--io-threads", "2")
+	reader, waiter := s.dial(), s.dial()
+	s.engine.HoldWrites(true)
+	waiter.send(encode("MULTI") + encode("INCR", "one") + encode("EXEC"))
+	waiter.want("+OK")
+	if got := reader.do("GET", "one"); got != "$-1" {
+		t.Fatal("while writes are held:", got)
+	}
+	s.engine.HoldWrites(false)
+	waiter.want("+QUEUED")
+	waiter.want("*1")
+	waiter.want(":1")
+
+	const writers, each = 4, 300
+	stop, switched := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for on := true; ; on = !on {
+			s.engine.HoldWrites(on)
+			n++
+			select {
+			case <-stop:
+				s.engine.HoldWrites(false)
+				switched <- n
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for range writers {
+		w := s.dial()
+		wg.Go(func() {
+			for range each {
+				w.send(encode("INCR", "count") + encode("MULTI") + encode("INCR", "count") + encode("GET", "nokey") + encode("EXEC"))
+				for range 7 { // the number, OK, QUEUED twice, an array of two, the number, null
+					if line, err := w.r.ReadString('\n'); err != nil || line[0] == '-' {
+						t.Errorf("%q %v", line, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	if n := <-switched; n < 20 {
+		t.Errorf("switched %d times only: the test shows nothing", n)
+	}
+	if got, want := reader.do("GET", "count"), strconv.Itoa(2*writers*each); got != want {
+		t.Errorf("count is %s, want %s", got, want)
 	}
 }
 
