@@ -160,11 +160,11 @@ func TestListSnapshots(t *testing.T) {
 
 func TestListSnapshotsBesideAnOddDump(t *testing.T) {
 	dir := t.TempDir()
-	for i, name := range []string{"my data", "my data.rdb", "my data-20260101T000020.000Z.rdb", "other.rdb"} {
+	for i, name := range []string{"my data", "my data.rdb", "my data-20260101T000020.000Z.rdb", "other.rdb"} { // all but the last of one time
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		touch(t, filepath.Join(dir, name), -i)
+		touch(t, filepath.Join(dir, name), -(i+1)/4)
 	}
 	list, err := listSnapshots(dir, "my data")
 	var got []string
@@ -187,7 +187,8 @@ func TestListSnapshotsBesideAnOddDump(t *testing.T) {
 func TestListSnapshotsOpensNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	pipe, link, sub := filepath.Join(dir, "pipe.rdb"), filepath.Join(dir, "link.rdb"), filepath.Join(dir, "dir.rdb")
-	for _, err := range []error{unix.Mkfifo(pipe, 0o644), os.Symlink("/dev/zero", link), os.Mkdir(sub, 0o755)} {
+	for _, err := range []error{unix.Mkfifo(pipe, 0o644), os.Symlink("file", link), os.Mkdir(sub, 0o755),
+		os.WriteFile(filepath.Join(dir, "file"), nil, 0o644)} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -166,6 +166,7 @@ func TestKeepCopyNotDurable(t *testing.T) {
 func TestPruneRemovesTheOldestOfItsOwn(t *testing.T) {
 	own := []string{ // the newest first
 		"dump-20260131T235959.123Z-10.rdb",
+		"dump-20260131T235959.123Z-3.rdb",
 		"dump-20260131T235959.123Z-2.rdb",
 		"dump-20260131T235959.123Z.rdb",
 		"dump-20260131T235959.122Z-3.rdb",
@@ -202,16 +203,17 @@ func TestPruneRemovesTheOldestOfItsOwn(t *testing.T) {
 		removed []string
 	}{
 		{1, "", own[1:]},
+		{2, "", own[2:]},
 		{3, "", own[3:]},
-		{6, "", nil},
+		{7, "", nil},
 		{1000, "", nil},
 		{0, "", nil}, // off: what is there stays
 		{-1, "", nil},
 		{0, own[0], nil},
 		{2, own[0], own[2:]},
 		// The clock was ahead before: what was made just now stays.
-		{1, own[5], own[:5]},
-		{2, own[5], own[1:5]},
+		{1, own[6], own[:6]},
+		{2, own[6], own[1:6]},
 	} {
 		dir := t.TempDir()
 		all := slices.Concat(own, others)
