@@ -59,6 +59,7 @@ var observed = map[string]func(t *testing.T){
 	"crash-log-enabled":                 seeCrashLog,
 	"latency-tracking":                  seeLatencyTracking,
 	"latency-tracking-info-percentiles": seePercentiles,
+	"latency-monitor-threshold":         seeLatencyMonitor,
 	// Persistence: see persistence_test.go.
 	"save":                        TestSavePointsFire,
 	"dir":                         seeDir,
@@ -419,6 +420,16 @@ func seeLatencyTracking(t *testing.T) {
 	if got := c.do("INFO", "latencystats"); strings.Contains(got, "ping") {
 		t.Errorf("off: %q", got)
 	}
+}
+
+func seeLatencyMonitor(t *testing.T) {
+	c := start(t, "--latency-monitor-threshold", "20").dial()
+	c.want("OK", "DEBUG", "SLEEP", "0.05")
+	c.wantMatch(`^\[\[command \d+ \d+ \d+\]\]$`, "LATENCY", "LATEST")
+	c.want("OK", "CONFIG", "SET", "latency-monitor-threshold", "0")
+	c.want("1", "LATENCY", "RESET")
+	c.want("OK", "DEBUG", "SLEEP", "0.05")
+	c.want("[]", "LATENCY", "LATEST")
 }
 
 func seePercentiles(t *testing.T) {

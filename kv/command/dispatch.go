@@ -51,7 +51,11 @@ func (x *Ctx) doChecked(s *Spec) Outcome {
 		c.state = c.state&^stSkipNext | stReplySkip
 	}
 	x.setLast(s)
-	if !x.refuse(s) {
+	if x.refuse(s) {
+		// What it may have begun before it was postponed ends without it: its
+		// result is not that of the client's next command.
+		c.errand = nil
+	} else {
 		if x.mustWait(s) {
 			x.setPostponed(c, true)
 			return Postponed

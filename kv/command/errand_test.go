@@ -47,3 +47,30 @@ func TestSlowSaverHoldsUpOneClientOnly(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedWhileItWaits: a command may be woken when it is no longer allowed.
+// What it had begun must not become the reply to another one.
+func TestRefusedWhileItWaits(t *testing.T) {
+	w := newWorld(t)
+	w.hold = make(chan struct{})
+	x, c := w.e.NewCtx(), w.connect()
+	bgsave := [][]byte{[]byte("BGSAVE")}
+	if got := x.Do(c, bgsave); got != Postponed {
+		t.Fatal("outcome", got)
+	}
+	w.e.SetLoading(true)
+	if got := x.Do(c, bgsave); got != Done || !strings.HasPrefix(string(c.Out), "-LOADING") {
+		t.Fatalf("outcome %d, reply %q", got, c.Out)
+	}
+	c.Out = c.Out[:0]
+	w.e.SetLoading(false)
+	close(w.hold)
+	for deadline := time.Now().Add(5 * time.Second); w.wakes.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody was woken")
+		}
+	}
+	if got := doString(x, c, "BGSAVE", "CANCEL"); got != "+Background saving cancelled\r\n" {
+		t.Errorf("the next command: %q", got)
+	}
+}

@@ -43,7 +43,7 @@ type purpose struct {
 func (m *memoryFigures) purposes() []purpose {
 	return []purpose{
 		{"entries", m.Entries}, {"index", m.Index}, {"deferred", m.Deferred}, {"copy", m.Copy},
-		{"overhead", m.Overhead}, {"go-heap", m.GoHeap}, {"resident", m.Resident}, {"ahead", m.Ahead}, {"peak", m.Peak},
+		{"staged", m.Staged}, {"reserve", m.Reserve}, {"overhead", m.Overhead}, {"go-heap", m.GoHeap}, {"resident", m.Resident}, {"ahead", m.Ahead}, {"peak", m.Peak},
 	}
 }
 
@@ -103,7 +103,7 @@ func infoMemory(x *Ctx, w *infoWriter) {
 	w.num("rss_overhead_bytes", 0)
 	w.fix2("mem_fragmentation_ratio", ratio(m.rss, m.Used))
 	w.num("mem_fragmentation_bytes", m.rss-m.Used)
-	w.num("mem_not_counted_for_evict", m.Deferred+m.Copy)
+	w.num("mem_not_counted_for_evict", m.Deferred+m.Copy+m.Staged+m.Reserve) // what saves and loads hold for a while
 	w.zero("mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves")
 	w.num("mem_clients_normal", m.clients)
 	w.zero("mem_cluster_links", "mem_aof_buffer")
@@ -113,6 +113,8 @@ func infoMemory(x *Ctx, w *infoWriter) {
 	w.num("mem_arena_index", m.Index)
 	w.num("mem_arena_deferred", m.Deferred)
 	w.num("mem_arena_copy", m.Copy)
+	w.num("mem_arena_staged", m.Staged)
+	w.num("mem_arena_reserve", m.Reserve)
 	w.num("mem_arena_overhead", m.Overhead)
 	w.num("mem_arena_resident", m.Resident)
 	w.num("mem_arena_ahead", m.Ahead)

@@ -3,8 +3,11 @@ package command
 import (
 	"errors"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"kvd/kv"
 )
 
 func TestServerCommandsAreThoseOfRedis(t *testing.T) {
@@ -118,6 +121,39 @@ func TestInfoHasTheFieldsOfRedis(t *testing.T) {
 	_, a = infoFields(p.ours("INFO", "all"))
 	if a["keyspace_hits"] != "0" || a["errorstat_ERR"] != "" || a["cmdstat_get"] != "" || a["total_commands_processed"] != "1" {
 		t.Errorf("after RESETSTAT: %v", a)
+	}
+}
+
+// TestInfoMemoryAddsUp: all that is used stands in one of the fields, while a
+// save holds memory of its own too.
+func TestInfoMemoryAddsUp(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	doString(x, c, "DEBUG", "POPULATE", "50000", "key", "100")
+	view, err := w.e.Store.Freeze(kv.FreezeOptions{Mode: kv.ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer view.Close()
+	doString(x, c, "FLUSHALL")
+	_, v := infoFields(doString(x, c, "INFO", "memory"))
+	n := func(name string) int64 {
+		f, err := strconv.ParseInt(v[name], 10, 64)
+		if err != nil {
+			t.Error(name, err)
+		}
+		return f
+	}
+	sum := n("mem_go_heap")
+	for _, part := range []string{"entries", "index", "deferred", "copy", "staged", "reserve", "overhead"} {
+		sum += n("mem_arena_" + part)
+	}
+	if used := n("used_memory"); sum != used {
+		t.Errorf("the parts come to %d, used_memory is %d", sum, used)
+	}
+	held := n("mem_arena_deferred") + n("mem_arena_copy") + n("mem_arena_staged") + n("mem_arena_reserve")
+	if held < 5<<20 || n("mem_not_counted_for_evict") != held {
+		t.Errorf("a save holds %d bytes, of which %s are not counted", held, v["mem_not_counted_for_evict"])
 	}
 }
 
