@@ -62,11 +62,11 @@ type Store struct {
 	avgTTL       []atomic.Int64 // by database, milliseconds
 	nextSweep    int            // the cron's
 
-	scattered    atomic.Bool  // entries may lie apart, see keyspace.Table.Gather
-	deferred     atomic.Int64 // bytes that wait for the cut to pass
-	deferredPeak atomic.Int64 // since the cut
-	copyBytes    atomic.Int64 // the COPY engine's copy
-	peak         atomic.Int64 // of Memory().Used
+	scattered atomic.Bool  // entries may lie apart, see keyspace.Table.Gather
+	deferred  atomic.Int64 // bytes that wait for the cut to pass
+	extraPeak atomic.Int64 // of deferred and the arena's reserve since the cut
+	copyBytes atomic.Int64 // the COPY engine's copy
+	peak      atomic.Int64 // of Memory().Used
 
 	stages  stages
 	cut     atomic.Pointer[View] // the live one
@@ -206,7 +206,12 @@ type Memory struct {
 	Copy     int64 // the copy of a ModeCopy View
 	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
 	Overhead int64 // the allocator's tables
-	GoHeap   int64 // objects on the Go heap, of the whole program
+	// Reserve stands ready for what is written beside the child of a ModeFork View,
+	// which does not get it: 0 without one and in a small store, at most 2 % of
+	// the data else. Like Deferred and Copy it is not to be counted for eviction,
+	// or a save would empty a store that is full.
+	Reserve int64
+	GoHeap  int64 // objects on the Go heap, of the whole program
 
 	Peak     int64 // the highest Used that was seen, ten times a second
 	Resident int64 // arena memory that the system has given, used or not
@@ -234,7 +239,8 @@ func (s *Store) Memory() Memory {
 	m.Copy = s.copyBytes.Load()
 	m.Staged = s.stagedBytes()
 	a := s.arena.Stats()
-	m.Overhead, m.Resident, m.Ahead, m.Huge = a.Tables, a.Resident, a.Ahead, a.Huge
+	m.Overhead, m.Reserve, m.Huge = a.Tables, a.Reserve, a.Huge
+	m.Resident, m.Ahead = a.Resident, a.Ahead
 	if a.Huge && a.Resident > 0 {
 		m.HugeShare = 1 - float64(min(a.Split, a.Resident))/float64(a.Resident)
 	}
@@ -242,7 +248,7 @@ func (s *Store) Memory() Memory {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	m.GoHeap = int64(sample[0].Value.Uint64())
-	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Staged + m.Overhead + m.GoHeap
+	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Staged + m.Overhead + m.Reserve + m.GoHeap
 	if m.Used > s.peak.Load() {
 		s.peak.Store(m.Used)
 	}
@@ -479,9 +485,9 @@ func (s *Store) noteDeferred(sh *shard, was int64) {
 		return
 	}
 	sh.retained.Store(sh.guard.DeferredBytes)
-	now := s.deferred.Add(d)
-	for peak := s.deferredPeak.Load(); now > peak; peak = s.deferredPeak.Load() {
-		if s.deferredPeak.CompareAndSwap(peak, now) {
+	now := s.deferred.Add(d) + s.arena.ReserveBytes()
+	for peak := s.extraPeak.Load(); now > peak; peak = s.extraPeak.Load() {
+		if s.extraPeak.CompareAndSwap(peak, now) {
 			break
 		}
 	}

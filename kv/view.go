@@ -88,8 +88,9 @@ type View struct {
 	closing sync.Once
 }
 
-// Freeze takes a View. It returns ErrBusy if one is live, ErrNoMemory, or what
-// Around returned. The caller must hold no lock of the store.
+// Freeze takes a View. It returns ErrBusy if one is live, ErrNoMemory, what
+// Around returned, or with ModeFork why a child would lack some of the memory
+// (the kernel has refused to undo what an earlier Freeze asked of it). The caller must hold no lock of the store.
 func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 	v := &View{
 		s: s, mode: o.Mode, policy: o.WritePolicy,
@@ -116,6 +117,14 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 	}
 	if v.mode == ModeFork {
 		s.arena.HoldCollapse() // the clone would wait for it, and the child's memory is shared
+		prepare := s.arena.PrepareFork
+		if v.policy == WriteInPlace {
+			prepare = s.arena.ShowReserve // it would not use one
+		}
+		if err := prepare(); err != nil {
+			v.abort()
+			return nil, err
+		}
 	}
 	if err := around(v, v.hold, v.release); err != nil {
 		v.abort()
@@ -143,6 +152,15 @@ func (v *View) release() {
 		v.held = false
 		v.s.unlockCut()
 	}
+	v.showReserve()
+}
+
+// showReserve makes what was kept from the child part of the next one. If that
+// fails, Freeze tries it again and says why it can go no further.
+func (v *View) showReserve() {
+	if v.mode == ModeFork {
+		_ = v.s.arena.ShowReserve()
+	}
 }
 
 // abort takes back a cut that came to nothing.
@@ -156,13 +174,16 @@ func (v *View) abort() {
 		v.s.unlockCut()
 	}
 	v.freeCopy()
-	v.releaseCollapse()
+	v.endFork()
 	v.s.cut.Store(nil)
 }
 
-func (v *View) releaseCollapse() {
+// endFork ends what Freeze has prepared for a child, which has gone.
+func (v *View) endFork() {
 	if v.mode == ModeFork {
 		v.s.scattered.Store(true)
+		v.showReserve()
+		v.s.arena.GiveReserve()
 		v.s.arena.ReleaseCollapse()
 	}
 }
@@ -186,7 +207,7 @@ func (v *View) take() error {
 	s := v.s
 	s.cutID++
 	v.id = s.cutID
-	s.deferredPeak.Store(0)
+	s.extraPeak.Store(s.arena.ReserveBytes())
 	if v.mode == ModeCopy {
 		v.copier = keyspace.NewCopier(s.arena)
 	}
@@ -257,7 +278,7 @@ func (v *View) Close() error {
 			v.endCut()
 			v.s.unlockCut()
 			v.freeCopy()
-			v.releaseCollapse()
+			v.endFork()
 		}
 		v.s.cut.Store(nil)
 	})
@@ -286,8 +307,9 @@ func (v *View) Release(shard int) { v.s.shards[shard].passed.Store(v.id) }
 
 // ExtraBytes returns the memory that the View costs beyond the store's own,
 // now and at its peak: what was replaced or deleted since the cut and is kept,
-// the old halves of path copies included (ModeThread, ModeFork), or
-// the copy (ModeCopy). What the kernel copies for a child is not in it.
+// the old halves of path copies included (ModeThread, ModeFork), what stands
+// ready for the writers (ModeFork, Memory.Reserve), or the copy (ModeCopy). What
+// the kernel copies for a child is not in it.
 func (v *View) ExtraBytes() (now, peak int64) {
 	if v.copier != nil {
 		return v.copier.Bytes, v.copier.Bytes
@@ -295,7 +317,7 @@ func (v *View) ExtraBytes() (now, peak int64) {
 	if v.mode == ModeLocked {
 		return 0, 0
 	}
-	return v.s.deferred.Load(), v.s.deferredPeak.Load()
+	return v.s.deferred.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
 }
 
 // Retained returns how many bytes of one shard are kept for the View, or still

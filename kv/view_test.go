@@ -1,8 +1,11 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestFreezeErrorLeavesNothing(t *testing.T) {
@@ -196,5 +199,87 @@ func TestWalkDB(t *testing.T) {
 	}
 	if w.Next(&e) || w.Next(&e) {
 		t.Error("a walk goes on behind its end")
+	}
+}
+
+// TestReserve: the writers' reserve counts as used and as extra memory of the View,
+// there is none in an empty store, and what a child would lack stops Freeze.
+func TestReserve(t *testing.T) {
+	s := openStore(t, Options{})
+	freeze := func() *View {
+		t.Helper()
+		v, err := s.Freeze(FreezeOptions{Mode: ModeFork})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	v := freeze()
+	if n := s.Memory().Reserve; n != 0 {
+		t.Errorf("an empty store has a reserve of %d bytes", n)
+	}
+	v.Close()
+	value := make([]byte, 30<<10)
+	for i := range 6000 {
+		if err := s.DB(0).Set(fmt.Append(nil, i), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, o := range []FreezeOptions{{Mode: ModeThread}, {Mode: ModeFork, WritePolicy: WriteInPlace}} {
+		v, err := s.Freeze(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Memory().Reserve; n != 0 {
+			t.Errorf("%+v: a reserve of %d bytes", o, n)
+		}
+		v.Close()
+	}
+	v = freeze()
+	m := s.Memory()
+	if m.Reserve == 0 || m.Reserve > m.Entries/50 {
+		t.Errorf("a reserve of %d bytes for %d", m.Reserve, m.Entries)
+	}
+	if m.Used != m.Entries+m.Index+m.Deferred+m.Copy+m.Staged+m.Overhead+m.Reserve+m.GoHeap {
+		t.Errorf("used memory is not the sum: %+v", m)
+	}
+	if now, peak := v.ExtraBytes(); now != m.Reserve || peak != now {
+		t.Errorf("extra memory %d, %d at its peak, want the reserve of %d", now, peak, m.Reserve)
+	}
+	set(t, s, 0, "0", "v", NoExpiry)
+	deferred := s.Memory().Deferred
+	if now, peak := v.ExtraBytes(); deferred == 0 || now != deferred+s.Memory().Reserve || peak < now {
+		t.Errorf("extra memory %d, %d at its peak, with %d deferred and a reserve of %d", now, peak, deferred, m.Reserve)
+	}
+	v.Close()
+	if n := s.Memory().Reserve; n != 0 {
+		t.Errorf("a reserve of %d bytes without a View", n)
+	}
+
+	failing := true
+	s.arena.SetMadvise(func(b []byte, advice int) error {
+		if failing && advice == unix.MADV_DOFORK {
+			return unix.ENOMEM
+		}
+		return unix.Madvise(b, advice)
+	})
+	defer s.arena.SetMadvise(nil)
+	freeze().Close()
+	if _, err := s.Freeze(FreezeOptions{Mode: ModeFork}); !errors.Is(err, unix.ENOMEM) {
+		t.Fatalf("a child that lacks memory: %v", err)
+	}
+	if v, err := s.Freeze(FreezeOptions{Mode: ModeThread}); err != nil {
+		t.Error(err)
+	} else {
+		v.Close()
+	}
+	failing = false
+	freeze().Close()
+	boom := errors.New("boom")
+	if _, err := s.Freeze(FreezeOptions{Mode: ModeFork, Around: func(*View, func() error, func()) error { return boom }}); err != boom {
+		t.Fatal(err)
+	}
+	if n := s.Memory().Reserve; n != 0 {
+		t.Errorf("a reserve of %d bytes after a cut that came to nothing", n)
 	}
 }

@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -34,6 +36,9 @@ func sumEntry(db int, key, value []byte, expireAt int64) uint64 {
 	}
 	h = (h ^ uint64(db)) * 1099511628211
 	h = (h ^ uint64(expireAt)) * 1099511628211
+	for ; len(value) >= 8; value = value[8:] {
+		h = bits.RotateLeft64((h^binary.LittleEndian.Uint64(value))*1099511628211, 29)
+	}
 	for _, b := range value {
 		h = (h ^ uint64(b)) * 1099511628211
 	}
@@ -113,6 +118,7 @@ type changer struct {
 	s    *kv.Store
 	rng  *rand.Rand
 	keys int
+	size int // of values
 }
 
 func (c *changer) change(t *testing.T) {
@@ -125,7 +131,7 @@ func (c *changer) change(t *testing.T) {
 		}
 		switch op := c.rng.IntN(10); {
 		case op < 7:
-			value := bytes.Repeat([]byte{byte(c.rng.Int())}, 300)
+			value := bytes.Repeat([]byte{byte(c.rng.Int())}, c.size)
 			if c.rng.IntN(50) == 0 {
 				value = bytes.Repeat(value, 1+c.rng.IntN(20))
 			}
@@ -165,7 +171,7 @@ func TestWritePolicies(t *testing.T) {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			s := openStore(t, kv.Options{})
 			fillRandom(t, s, 40_000)
-			c := &changer{s, rand.New(rand.NewPCG(1, uint64(policy))), 50_000}
+			c := &changer{s, rand.New(rand.NewPCG(1, uint64(policy))), 50_000, 300}
 			for range 3 {
 				keys, sum := sumStore(t, s)
 				child := forkSum(t, s, forker, policy)
@@ -189,5 +195,47 @@ func TestWritePolicies(t *testing.T) {
 		least[kv.WriteValues]>>10, least[kv.WriteInPlace]>>10, least[kv.WritePathCopy]>>10)
 	if max(least[kv.WriteValues], least[kv.WritePathCopy])*3 > least[kv.WriteInPlace]*2 {
 		t.Error("writing in place does not cost more than not to")
+	}
+}
+
+// TestReserveIsInTheNextChild: what was written to the reserve beside one child, and
+// not moved since, is in the cut of the next.
+func TestReserveIsInTheNextChild(t *testing.T) {
+	if fork.RaceEnabled {
+		t.Skip("fork is not available under the race detector")
+	}
+	forker := fork.New()
+	defer forker.Close()
+	for _, policy := range []kv.WritePolicy{kv.WriteValues, kv.WritePathCopy} {
+		s := openStore(t, kv.Options{})
+		c := &changer{s, rand.New(rand.NewPCG(3, uint64(policy))), 100_000, 1500}
+		value := make([]byte, c.size)
+		for i := range c.keys {
+			if err := s.DB(0).Set(strconv.AppendInt(nil, int64(i), 10), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for round := range 3 {
+			keys, sum := sumStore(t, s)
+			child := forkSum(t, s, forker, policy)
+			before := s.Memory()
+			if before.Reserve == 0 || before.Reserve > before.Entries/50 {
+				t.Fatalf("a reserve of %d KB for %d KB", before.Reserve>>10, before.Entries>>10)
+			}
+			for range 4_000 {
+				c.change(t)
+			}
+			if m := s.Memory(); m.Reserve >= before.Reserve {
+				t.Fatal("the reserve is not used")
+			}
+			if err := s.Check(); err != nil {
+				t.Fatal(err)
+			}
+			gotKeys, gotSum, copied := child.finish(t) // the next cut comes at once
+			if gotKeys != keys || gotSum != sum {
+				t.Fatalf("policy %d, round %d: the child saw %d keys, sum %x; the cut had %d, %x", policy, round, gotKeys, gotSum, keys, sum)
+			}
+			t.Logf("policy %d: reserve %d KB, copied %d KB", policy, before.Reserve>>10, copied>>10)
+		}
 	}
 }

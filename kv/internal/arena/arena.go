@@ -87,6 +87,7 @@ type Arena struct {
 	pages
 
 	collapser collapser
+	reserve   reserve
 }
 
 // New reserves an arena of at most reserve bytes (0 means DefaultReserve),
@@ -117,6 +118,7 @@ func (a *Arena) mapRange(n uint64) ([]byte, error) {
 
 func reserveArena(size uint64) (_ *Arena, err error) {
 	a := &Arena{size: size}
+	a.reserve.advise = unix.Madvise
 	defer func() {
 		if err != nil {
 			_ = a.unmap()

@@ -11,6 +11,7 @@ type run struct {
 	npages     uint32
 	slotSize   uint32
 	cutEpoch   uint32 // cut holds the bitmap as of this cut
+	born       uint32 // the newest cut when the run was made
 	next, prev uint32 // among the heap's runs of the class with free slots
 	allNext    uint32 // among all runs of the heap, apart or not
 	allPrev    uint32
@@ -74,7 +75,7 @@ func (h *Heap) Alloc(n int) (Ref, error) {
 func (h *Heap) AllocApart(n int) (Ref, error) {
 	c := classOf(n)
 	id := h.apart[c]
-	if id == 0 {
+	if id == 0 || h.a.runs[id].born != h.a.epoch { // the child shares what is older
 		var err error
 		if id, err = h.newRun(c, apart); err != nil {
 			return 0, err
@@ -307,6 +308,7 @@ func (a *Arena) initRun(id, page uint32, npages, size, slots, class int) {
 		page: page, npages: uint32(npages), slotSize: uint32(size),
 		nslots: uint16(slots), nfree: uint16(slots), class: uint8(class),
 		cutEpoch: a.epoch, // a run made after a cut held nothing at the cut
+		born:     a.epoch,
 	}
 	r := &a.runs[id]
 	if w := slots / 64; w < mapWords { // slots that do not exist are used

@@ -52,8 +52,13 @@ func (a *Arena) stopKeeper() {
 
 // ahead returns how many chunks should stand ready.
 func (a *Arena) ahead() int {
-	used := a.resident - len(a.ready) - len(a.empty)
+	used := a.used()
 	return min(used/aheadDivisor+min(used, 1), aheadMax)
+}
+
+// used returns how many touched chunks have pages in runs.
+func (a *Arena) used() int {
+	return a.resident - len(a.ready) - len(a.empty) - len(a.reserve.chunks)
 }
 
 func (a *Arena) keep() {
@@ -79,6 +84,10 @@ func (a *Arena) keepOne() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	want := a.ahead()
+	if a.reserve.coming {
+		// What were touched now would be shared with the child, and so be copied.
+		want = max(want-len(a.reserve.chunks), 0)
+	}
 	switch {
 	case len(a.ready)+len(a.empty) > want && len(a.empty)+len(a.ready) > 0:
 		list := &a.empty
@@ -91,17 +100,18 @@ func (a *Arena) keepOne() bool {
 		}
 		*list = (*list)[:len(*list)-1]
 		a.chunkState[c] = chunkBusy
+		a.resident--
 		a.mu.Unlock()
 		err := a.discard(c)
 		a.mu.Lock()
 		if err != nil { // cannot be given back: keep it for use
 			a.chunkState[c] = chunkReady
 			a.ready = append(a.ready, c)
+			a.resident++
 			return false
 		}
 		a.chunkState[c] = chunkGone
 		a.gone = append(a.gone, c)
-		a.resident--
 		return true
 	case len(a.ready)+len(a.empty) < want:
 		var c int
@@ -115,10 +125,10 @@ func (a *Arena) keepOne() bool {
 			}
 		}
 		a.chunkState[c] = chunkBusy
-		a.resident++
 		a.mu.Unlock()
 		a.touch(c)
 		a.mu.Lock()
+		a.resident++
 		a.chunkState[c] = chunkReady
 		a.ready = append(a.ready, c)
 		return true

@@ -26,14 +26,16 @@ func (k Kind) String() string { return [...]string{"data", "index", "apart"}[k] 
 type chunkState uint8
 
 const (
-	chunkNever chunkState = iota // beyond the high-water mark, never touched
-	chunkReady                   // touched ahead, all pages free
-	chunkData                    // pages belong to runs of kind Data
-	chunkIndex                   // pages belong to runs of kind Index
-	chunkApart                   // pages belong to runs of AllocApart
-	chunkEmpty                   // all pages free, to be given back
-	chunkGone                    // given back to the system
-	chunkBusy                    // in the keeper's hands
+	chunkNever   chunkState = iota // beyond the high-water mark, never touched
+	chunkReady                     // touched ahead, all pages free
+	chunkData                      // pages belong to runs of kind Data
+	chunkIndex                     // pages belong to runs of kind Index
+	chunkApart                     // pages belong to runs of AllocApart
+	chunkLeft                      // the same, from before the newest cut: nothing is added
+	chunkReserve                   // touched, all pages free, for AllocApart
+	chunkEmpty                     // all pages free, to be given back
+	chunkGone                      // given back to the system
+	chunkBusy                      // in the keeper's hands
 )
 
 const chunkWords = pagesPerChunk / 64
@@ -103,7 +105,7 @@ func kindOf(s chunkState) Kind {
 	switch s {
 	case chunkIndex:
 		return Index
-	case chunkApart:
+	case chunkApart, chunkLeft:
 		return apart
 	}
 	return Data
@@ -125,7 +127,13 @@ func (a *Arena) allocWithin(n int, kind Kind) (uint32, bool) {
 	}
 	if c == a.top {
 		var ok bool
-		if c, ok = a.takeChunk(); !ok {
+		if kind == apart {
+			c, ok = a.takeReserve()
+		}
+		if !ok {
+			c, ok = a.takeChunk()
+		}
+		if !ok {
 			return 0, false
 		}
 		a.chunkState[c] = want
@@ -148,21 +156,25 @@ func (a *Arena) lowerHints(c int, kind Kind) {
 // is any.
 func (a *Arena) takeChunk() (int, bool) {
 	defer a.wakeKeeper()
+	c, touched, ok := a.spareChunk()
+	if ok && !touched {
+		a.resident++
+	}
+	return c, ok
+}
+
+// spareChunk takes a chunk all of whose pages are free from the lists, or a new
+// one. It tells whether it has been touched.
+func (a *Arena) spareChunk() (c int, touched, ok bool) {
 	for _, list := range []*[]int{&a.ready, &a.empty, &a.gone} {
 		if n := len(*list); n > 0 {
 			c := (*list)[n-1]
 			*list = (*list)[:n-1]
-			if list == &a.gone {
-				a.resident++
-			}
-			return c, true
+			return c, list != &a.gone, true
 		}
 	}
-	c, ok := a.newChunk()
-	if ok {
-		a.resident++
-	}
-	return c, ok
+	c, ok = a.newChunk()
+	return c, false, ok
 }
 
 // newChunk raises the high-water mark by one chunk.
@@ -270,8 +282,10 @@ func (a *Arena) freePages(page uint32, n int) {
 	}
 }
 
-func (a *Arena) chunkBytes(c int) []byte {
-	return unsafe.Slice((*byte)(unsafe.Add(a.base, c*ChunkSize)), ChunkSize)
+func (a *Arena) chunkBytes(c int) []byte { return a.chunksBytes(c, 1) }
+
+func (a *Arena) chunksBytes(c, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(a.base, c*ChunkSize)), n*ChunkSize)
 }
 
 func (a *Arena) discard(c int) error {

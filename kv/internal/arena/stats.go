@@ -12,6 +12,7 @@ type Stats struct {
 	RunBytes int64 // pages in runs, whether their slots are used or not
 	Resident int64 // chunks touched and not given back
 	Ahead    int64 // of those, touched ahead of use or kept for reuse
+	Reserve  int64 // of those, for AllocApart and not used yet, see PrepareFork
 	Tables   int64 // bookkeeping outside the data pages, an upper bound
 	Apart    int64 // of RunBytes, in runs of AllocApart
 	Huge     bool  // the system gives huge pages
@@ -30,6 +31,7 @@ func (a *Arena) Stats() Stats {
 		RunBytes: a.inUse * PageSize,
 		Resident: int64(a.resident) * ChunkSize,
 		Ahead:    int64(len(a.ready)+len(a.empty)) * ChunkSize,
+		Reserve:  int64(len(a.reserve.chunks)) * ChunkSize,
 		Tables:   int64(a.topRun)*int64(unsafe.Sizeof(r)) + int64(a.top)*(pagesPerChunk*4+chunkWords*8+3),
 		Apart:    a.apartPages * PageSize,
 		Huge:     a.hugeOff == "",
@@ -98,7 +100,7 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 func (h *Heap) checkRun(id uint32, taken map[uint32]uint32) (used int, err error) {
 	a := h.a
 	r := &a.runs[id]
-	if r.apart != (a.chunkState[chunkOf(r.page)] == chunkApart) {
+	if r.apart != (kindOf(a.chunkState[chunkOf(r.page)]) == apart) {
 		return 0, fmt.Errorf("arena: run %d: apart is %v, its chunk's state %d", id, r.apart, a.chunkState[chunkOf(r.page)])
 	}
 	for p := r.page; p < r.page+r.npages; p++ {
