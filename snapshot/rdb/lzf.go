@@ -24,12 +24,15 @@ const (
 	lzfTail = 8
 
 	lzfHashBits = 14
-	// lzfSmallBits is the hash of inputs up to lzfSmall bytes: a small part of the table, which
+	// lzfSmallBits of the hash are used for inputs up to lzfSmall bytes: a small part of the table, which
 	// stays in the first-level cache.
 	lzfSmallBits = 10
 	lzfSmall     = 1 << 10
-	// lzfSkipBits: after 2^lzfSkipBits misses in a row the search takes steps of two bytes, and so on.
+	// lzfSkipBits: after 2^lzfSkipBits misses in a row the search takes steps of two bytes, and then they
+	// grow faster and faster, up to lzfMaxStep: what has had no match for a hundred bytes is not worth
+	// the time, but text behind it is still found.
 	lzfSkipBits = 4
+	lzfMaxStep  = 16
 )
 
 // ErrLZF means compressed bytes that are damaged, or that do not expand to the length they should.
@@ -45,6 +48,7 @@ type LZFTable struct {
 	pos  [1 << lzfHashBits]uint32
 }
 
+func load32(p []byte, i int) uint32 { return binary.LittleEndian.Uint32(p[i:]) }
 func load64(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) }
 
 // start makes room for an input of n bytes and returns the number of its position 0.
@@ -69,26 +73,19 @@ func CompressLZF(dst, src []byte, t *LZFTable) int {
 		return 0
 	}
 	base := t.start(len(src))
-	shift := uint(32 - lzfHashBits)
+	mask := uint32(1<<lzfHashBits - 1)
 	if len(src) <= lzfSmall {
-		shift = 32 - lzfSmallBits
+		mask = 1<<lzfSmallBits - 1
 	}
-	op, anchor, ip, misses := 0, 0, 0, 0
-	for ip < len(src)-lzfTail {
-		cur := load64(src, ip)
-		slot := t.slot(cur, shift)
-		dist := int(base + uint32(ip) - *slot)
-		*slot = base + uint32(ip)
-		ref, diff := ip-dist, ^uint64(0)
-		if dist <= lzfMaxOff {
-			diff = load64(src, ref) ^ cur
+	op, anchor, ip := 0, 0, 0
+	for {
+		found, dist := t.find(src, ip, base, mask)
+		if dist == 0 {
+			break
 		}
-		if uint32(diff) != 0 {
-			misses++
-			ip += 1 + misses>>lzfSkipBits
-			continue
-		}
-		misses = 0
+		ip = found
+		ref := ip - dist
+		diff := load64(src, ref) ^ load64(src, ip)
 		n := bits.TrailingZeros64(diff) >> 3
 		if diff == 0 {
 			n = lzfMatchLen(src, ref, ip)
@@ -103,18 +100,39 @@ func CompressLZF(dst, src []byte, t *LZFTable) int {
 		ip += n
 		anchor = ip
 		if ip < len(src)-lzfTail {
-			last := load64(src, ip-2)
-			*t.slot(last, shift) = base + uint32(ip-2)
-			*t.slot(last>>8, shift) = base + uint32(ip-1)
+			*t.slot(load32(src, ip-2), mask) = base + uint32(ip-2)
 		}
 	}
 	return max(lzfLiterals(dst, op, src, anchor, len(src)), 0)
 }
 
-// slot returns where the table keeps the position of the first four bytes of cur.
-func (t *LZFTable) slot(cur uint64, shift uint) *uint32 {
-	h := uint32(cur) * 0x9e3779b1 >> (shift & 31)
-	return &t.pos[h&(1<<lzfHashBits-1)]
+// find looks from ip on for four bytes that the table has seen. It returns where they are, and how far
+// back the others; a distance of 0 means that there are none.
+//
+// It is a function of its own so that all its variables stay in registers, which makes it
+// twice as fast.
+//
+//go:noinline
+func (t *LZFTable) find(src []byte, ip int, base, mask uint32) (found, dist int) {
+	limit := len(src) - lzfTail
+	for step := 1 << lzfSkipBits; ip < limit; step = min(step+step>>lzfSkipBits, lzfMaxStep<<lzfSkipBits) {
+		cur := load32(src, ip)
+		slot := t.slot(cur, mask)
+		at := base + uint32(ip)
+		back := at - *slot
+		*slot = at
+		if back <= lzfMaxOff && load32(src, ip-int(back)) == cur {
+			return ip, int(back)
+		}
+		ip += step >> lzfSkipBits
+	}
+	return 0, 0
+}
+
+// slot returns where the table keeps the position of four bytes.
+func (t *LZFTable) slot(four, mask uint32) *uint32 {
+	h := four * 0x9e3779b1 >> (32 - lzfHashBits)
+	return &t.pos[h&mask&(1<<lzfHashBits-1)]
 }
 
 // lzfMatchLen returns how many bytes at ref and ip are equal, at most lzfMaxRef. The first eight are.
@@ -135,24 +153,21 @@ func lzfMatchLen(src []byte, ref, ip int) int {
 // lzfReference writes a reference at op, where three bytes are free, and returns the new op.
 func lzfReference(dst []byte, op, n, dist int) int {
 	n, dist = n-2, dist-1
-	if n < 7 {
-		dst[op] = byte(n<<5 | dist>>8)
-		dst[op+1] = byte(dist)
-		return op + 2
-	}
-	dst[op] = byte(7<<5 | dist>>8)
+	// Without a branch: lengths vary, and to guess wrong costs more than a byte written in vain.
+	long := int(uint(6-n) >> 63)
+	dst[op] = byte(min(n, 7)<<5 | dist>>8)
 	dst[op+1] = byte(n - 7)
-	dst[op+2] = byte(dist)
-	return op + 3
+	dst[op+1+long] = byte(dist)
+	return op + 2 + long
 }
 
 // lzfLiterals writes src[from:to] as literals at op and returns the new op, -1 if they do not fit.
 func lzfLiterals(dst []byte, op int, src []byte, from, to int) int {
+	if n := to - from; n+(n+lzfMaxLit-1)/lzfMaxLit > len(dst)-op {
+		return -1 // found out before the copying
+	}
 	for from < to {
 		n := min(to-from, lzfMaxLit)
-		if op+1+n > len(dst) {
-			return -1
-		}
 		dst[op] = byte(n - 1)
 		if op+1+lzfMaxLit <= len(dst) && from+lzfMaxLit <= len(src) {
 			// A move of constant size is a few instructions. What it writes too much is overwritten.

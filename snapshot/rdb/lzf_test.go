@@ -135,3 +135,21 @@ func TestLZFDamaged(t *testing.T) {
 		t.Fatalf("%q, %v", out, err)
 	}
 }
+
+// TestLZFMixed: noise makes the search skip, and what compresses behind it must be found all the same.
+func TestLZFMixed(t *testing.T) {
+	rng := testRand()
+	table := new(LZFTable)
+	for _, size := range []int{2 << 10, 8 << 10, 64 << 10, 1 << 20} {
+		for name, text := range map[string][]byte{"json": sampleJSON(rng, size), "zeroes": make([]byte, size)} {
+			dst := make([]byte, 2*size)
+			alone := CompressLZF(dst, text, table)
+			src := append(randomBytes(rng, size), text...)
+			n := CompressLZF(dst[:len(src)-4], src, table)
+			// All of the noise, and little more for the text than alone.
+			if limit := size + size/32 + alone + size/10 + 32; n == 0 || n > limit {
+				t.Errorf("%d bytes of noise and as many of %s: %d bytes, want at most %d", size, name, n, limit)
+			}
+		}
+	}
+}
