@@ -28,6 +28,7 @@ type Guard struct {
 
 	blocks  []*deferredBlock
 	dropped []*arena.Heap // whole heaps, of flushed tables
+	held    []heldBytes   // by heap, what is in blocks
 
 	DeferredBytes int64 // waiting for the cut to pass
 }
@@ -44,6 +45,24 @@ type deferred struct {
 	ref  arena.Ref
 }
 
+// heldBytes is how much of a heap waits to be freed. A shard has few heaps of which
+// anything does: two for each database in use.
+type heldBytes struct {
+	heap  *arena.Heap
+	bytes int64
+}
+
+// heldOf returns the count for a heap.
+func (g *Guard) heldOf(h *arena.Heap) *int64 {
+	for i := range g.held {
+		if g.held[i].heap == h {
+			return &g.held[i].bytes
+		}
+	}
+	g.held = append(g.held, heldBytes{heap: h})
+	return &g.held[len(g.held)-1].bytes
+}
+
 func (g *Guard) defer_(h *arena.Heap, ref arena.Ref) {
 	n := len(g.blocks)
 	if n == 0 || g.blocks[n-1].n == len(g.blocks[n-1].refs) {
@@ -53,39 +72,37 @@ func (g *Guard) defer_(h *arena.Heap, ref arena.Ref) {
 	b := g.blocks[n-1]
 	b.refs[b.n] = deferred{h, ref}
 	b.n++
-	g.DeferredBytes += int64(h.Arena().Size(ref))
+	size := int64(h.Arena().Size(ref))
+	g.DeferredBytes += size
+	*g.heldOf(h) += size
 }
 
-// DropLater frees a whole heap once the cut has passed, with what waits of it.
+// DropLater frees a whole heap once the cut has passed. What waits of it already is
+// freed before: looking for that here, with all locks held maybe, would take long.
 func (g *Guard) DropLater(h *arena.Heap) {
-	for _, b := range g.blocks {
-		kept := 0
-		for _, d := range b.refs[:b.n] {
-			if d.heap == h {
-				g.DeferredBytes -= int64(h.Arena().Size(d.ref))
-				continue
-			}
-			b.refs[kept] = d
-			kept++
-		}
-		b.n = kept
-	}
 	g.dropped = append(g.dropped, h)
-	g.DeferredBytes += h.Bytes()
+	g.DeferredBytes += h.Bytes() - *g.heldOf(h)
 }
 
 // Pending tells whether anything waits to be freed.
 func (g *Guard) Pending() bool { return len(g.blocks) > 0 || len(g.dropped) > 0 }
 
-// Drain frees at most max blocks of what waited for the cut, which must have
-// passed this shard. It returns false when nothing is left.
+// runBlocks is about how many times as long it takes to drop a run of a heap as to
+// free a block.
+const runBlocks = 8
+
+// Drain frees at most max blocks, or as much of dropped heaps as takes about that
+// long, of what waited for the cut, which must have passed this shard. It returns
+// false when nothing is left.
 func (g *Guard) Drain(max int) bool {
 	for max > 0 && len(g.blocks) > 0 {
 		b := g.blocks[len(g.blocks)-1]
 		for ; b.n > 0 && max > 0; max-- {
 			b.n--
 			d := b.refs[b.n]
-			g.DeferredBytes -= int64(d.heap.Arena().Size(d.ref))
+			size := int64(d.heap.Arena().Size(d.ref))
+			g.DeferredBytes -= size
+			*g.heldOf(d.heap) -= size
 			d.heap.Free(d.ref)
 		}
 		if b.n == 0 {
@@ -93,12 +110,21 @@ func (g *Guard) Drain(max int) bool {
 			g.blocks = g.blocks[:len(g.blocks)-1]
 		}
 	}
-	if len(g.blocks) == 0 {
-		g.blocks = nil
-		for _, h := range g.dropped {
-			g.DeferredBytes -= h.Bytes()
-			h.Drop()
+	if len(g.blocks) > 0 {
+		return true
+	}
+	g.blocks, g.held = nil, nil
+	for ; max > 0 && len(g.dropped) > 0; max -= runBlocks {
+		last := len(g.dropped) - 1
+		h := g.dropped[last]
+		bytes := h.Bytes()
+		if !h.DropSome(1) {
+			g.dropped[last] = nil
+			g.dropped = g.dropped[:last]
 		}
+		g.DeferredBytes -= bytes - h.Bytes()
+	}
+	if len(g.dropped) == 0 {
 		g.dropped = nil
 	}
 	return g.Pending()
