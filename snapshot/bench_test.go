@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"kvd/kv"
+	"kvd/snapshot/internal/fork"
 )
 
 // benchKeys is 5,000,000 with KVD_LONG=1:
@@ -56,19 +56,23 @@ func benchStore(b *testing.B, n int) *kv.Store {
 func BenchmarkSave(b *testing.B) {
 	s := benchStore(b, benchKeys())
 	path := filepath.Join(b.TempDir(), "dump.rdb")
-	for _, engine := range engines() {
-		for _, plain := range []bool{true, false} {
-			b.Run(engine.String()+"/lzf="+strconv.FormatBool(!plain), func(b *testing.B) {
+	for _, o := range []Options{{Engine: Fork}, {Engine: Thread, Threads: 1}, {Engine: Thread, Threads: 2}, {Engine: Copy}, {Engine: Foreground}} {
+		for _, o.NoCompress = range []bool{true, false} {
+			b.Run(fmt.Sprintf("%v/threads=%d/lzf=%t", o.Engine, o.Threads, !o.NoCompress), func(b *testing.B) {
+				if o.Engine == Fork && fork.RaceEnabled {
+					b.Skip("no fork under the race detector")
+				}
 				var res Result
 				for range b.N {
 					var err error
-					if res, err = Save(context.Background(), s, path, Options{Engine: engine, NoCompress: plain}); err != nil {
+					if res, err = Save(context.Background(), s, path, o); err != nil {
 						b.Fatal(err)
 					}
 				}
 				b.ReportMetric(float64(res.Pause.Microseconds()), "pause-us")
 				b.ReportMetric(float64(res.Clone.Microseconds()), "clone-us")
 				b.ReportMetric(float64(res.Bytes)/1e6, "MB")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(res.Keys), "ns/key")
 			})
 		}
 	}
