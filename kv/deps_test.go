@@ -35,7 +35,7 @@ var policy = map[string]struct {
 		project:  []string{"kv/command", "kv/config", "kv/resp"},
 		external: []string{"golang.org/x/sys/unix"}, unsafe: true,
 	},
-	"snapshot":               {project: []string{"kv", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"golang.org/x/sys/unix"}},
+	"snapshot":               {project: []string{"kv", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"github.com/robfig/cron/v3", "golang.org/x/sys/unix"}},
 	"snapshot/internal/fork": {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"snapshot/rdb":           {external: []string{"golang.org/x/sys/cpu"}},
 

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,15 +109,22 @@ func touch(t *testing.T, path string, seconds int) {
 func TestListSnapshots(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	saveTo(t, in("dump.rdb"), Options{Aux: []AuxField{{engineAux, "thread"}}})
+	saveTo(t, in("dump.rdb"), Options{Engine: Thread})
 	touch(t, in("dump.rdb"), 20)
 	if err := os.Link(in("dump.rdb"), in("dump-20260101T000020.000Z.rdb")); err != nil {
 		t.Fatal(err)
 	}
-	saveTo(t, in("old.rdb"), Options{})
-	touch(t, in("old.rdb"), 1)
-	saveTo(t, in("strange.rdb"), Options{Aux: []AuxField{{engineAux, "steam"}}})
-	touch(t, in("strange.rdb"), 2)
+	dump, err := os.ReadFile(in("dump.rdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, change := range [][2]string{{engineAux, "xvd-engine"}, {"thread", "stream"}} {
+		name := in([]string{"old.rdb", "strange.rdb"}[i])
+		if err := os.WriteFile(name, bytes.Replace(dump, []byte(change[0]), []byte(change[1]), 1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		touch(t, name, i+1)
+	}
 	for name, text := range map[string]string{"text.rdb": "no dump at all", "empty.rdb": "", "notes.txt": "x", "temp-1-0123456789abcdef.rdb": "x",
 		".hidden.rdb": "x", "a b.rdb": "x"} {
 		if err := os.WriteFile(in(name), []byte(text), 0o644); err != nil {

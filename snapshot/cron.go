@@ -29,33 +29,67 @@ func (m *Manager) tick() {
 
 // cron starts what is due.
 func (m *Manager) cron() {
+	m.report()
 	settings := m.o.Settings()
 	now := m.o.now()
 	m.mu.Lock()
 	st := &m.stat
+	m.rate.note(now, m.o.Store.Changes())
+	due, err := m.timer.look(settings.Cron, now)
+	if err != nil {
+		m.o.Log.Warn("save-cron: " + err.Error())
+	}
+	m.onTime = (m.onTime || due) && settings.Cron != ""
 	if m.closed || m.run != nil || m.load.active || st.failed && now.Sub(st.lastTry) <= retryDelay {
 		m.mu.Unlock()
 		return
 	}
-	kind := ""
+	var q Request
 	if m.scheduled != nil {
-		kind = m.scheduled.String()
+		q = *m.scheduled
+		q.Schedule = true
 		m.scheduled = nil
+	} else if point := m.due(settings.SavePoints, now.Sub(st.lastSave)); point != nil {
+		q.Reason = fmt.Sprintf("%d changes in %d seconds", point.Changes, point.Seconds)
+		m.o.Log.Info(q.Reason + ". Saving...")
+	} else if m.onTime {
+		q.Reason = fmt.Sprintf("save-cron %q", settings.Cron)
 	} else {
-		point := m.due(settings.SavePoints, now.Sub(st.lastSave))
-		if point == nil {
-			m.mu.Unlock()
-			return
-		}
-		m.o.Log.Info(fmt.Sprintf("%d changes in %d seconds. Saving...", point.Changes, point.Seconds))
+		m.mu.Unlock()
+		return
 	}
+	m.onTime = false
 	m.mu.Unlock()
-	// With schedule: if another snapshot is live, or somebody else was faster, it
-	// is tried again.
-	if _, err := m.Start(kind, kind != ""); err != nil && !errors.Is(err, ErrInProgress) && !errors.Is(err, ErrBusy) {
+	// A scheduled save is tried again if another snapshot is live, or somebody else
+	// was faster; a save point is reached the next time too.
+	if _, err := m.Start(q); err != nil && !errors.Is(err, ErrInProgress) && !errors.Is(err, ErrBusy) {
 		return // Start has logged it
 	}
 }
+
+// writeRate is how fast the store has changed of late.
+type writeRate struct {
+	at      time.Time
+	changes int64
+	rate    float64 // per second
+}
+
+// rateWindow is how long changes are counted before they weigh.
+const rateWindow = time.Second
+
+// note takes the count of changes; half of the rate is that of the last second.
+func (w *writeRate) note(now time.Time, changes int64) {
+	if w.at.IsZero() {
+		w.at, w.changes = now, changes
+		return
+	}
+	if d := now.Sub(w.at); d >= rateWindow {
+		w.rate = (w.rate + float64(changes-w.changes)/d.Seconds()) / 2
+		w.at, w.changes = now, changes
+	}
+}
+
+func (w *writeRate) perSecond() float64 { return w.rate }
 
 // due returns the save point that is reached, if any.
 func (m *Manager) due(points []SavePoint, since time.Duration) *SavePoint {

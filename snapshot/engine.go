@@ -8,13 +8,14 @@ import (
 // Engine is a way to hold the store still while it is saved.
 type Engine uint8
 
-// The engines. The zero Engine means Fork where one is asked for, and none
-// where one is reported.
+// The engines. The zero Engine means Auto where one is asked for, and none where
+// one is reported. Auto chooses Fork or Thread when the save begins.
 const (
 	Fork Engine = iota + 1
 	Thread
 	Copy
 	Foreground
+	Auto
 )
 
 // String returns the name that INFO and BGSAVE use, "none" for the zero Engine.
@@ -28,12 +29,14 @@ func (e Engine) String() string {
 		return "copy"
 	case Foreground:
 		return "foreground"
+	case Auto:
+		return "auto"
 	}
 	return "none"
 }
 
 // ParseEngine returns the background engine of a name: fork, thread, forkless
-// (another name of thread) or copy, in any case.
+// (another name of thread), copy or auto, in any case.
 func ParseEngine(name string) (Engine, error) {
 	switch strings.ToLower(name) {
 	case "fork":
@@ -42,6 +45,8 @@ func ParseEngine(name string) (Engine, error) {
 		return Thread, nil
 	case "copy":
 		return Copy, nil
+	case "auto":
+		return Auto, nil
 	}
 	return 0, fmt.Errorf("snapshot: no engine %q", name)
 }

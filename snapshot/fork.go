@@ -3,7 +3,10 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kvd/kv"
 	"kvd/snapshot/internal/fork"
@@ -37,7 +40,8 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	s.job = job
 	sink.page = job.Page()
 	s.dump.enc.Reset(sink)
-	s.view, err = s.store.Freeze(kv.FreezeOptions{Mode: kv.ModeFork,
+	s.probe = newFaultProbe()
+	s.view, err = s.store.Freeze(kv.FreezeOptions{Mode: kv.ModeFork, WritePolicy: s.o.WritePolicy,
 		Around: func(v *kv.View, hold func() error, release func()) error {
 			s.dump.view = v
 			return job.Fork(hold, release)
@@ -45,24 +49,10 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	return err
 }
 
-// sampleInterval is how often the memory that the kernel has copied is looked up.
-const sampleInterval = 250 * time.Millisecond
-
-// awaitChild waits for the child, and samples memory meanwhile.
-func (s *saving) awaitChild(res *Result) error {
+// childEnded takes the figures of the child, which has ended.
+func (s *saving) childEnded(res *Result) error {
 	res.Clone, res.PID = s.job.CloneDuration(), s.job.Pid()
-	tick := time.NewTicker(sampleInterval)
-	defer tick.Stop()
-	for running := true; running; {
-		select {
-		case <-s.job.Done():
-			running = false
-		case <-tick.C:
-			if n, err := s.job.SampleCopied(); err == nil {
-				s.sampled(n)
-			}
-		}
-	}
+	res.Faults, res.FaultPeak = s.faults.Load(), time.Duration(s.faultPeak.Load())
 	r := s.job.Wait()
 	if errors.Is(r.Err, fork.ErrAbandoned) {
 		s.outlive()
@@ -94,6 +84,50 @@ func (s *saving) sampled(n int64) {
 	s.copiedPeak.Store(max(s.copiedPeak.Load(), n))
 	s.extraPeak.Store(max(s.extraPeak.Load(), n+deferred))
 	s.sampledAt.Store(time.Now().UnixNano())
+}
+
+// probePages is how many write faults a faultProbe can show.
+const probePages = 256
+
+// faultProbe is memory that the child shares, to measure what a writer waits for
+// when the kernel copies a page.
+type faultProbe struct {
+	mem  []byte
+	next int
+}
+
+// newFaultProbe returns a probe; without memory for it nothing is measured.
+func newFaultProbe() (p faultProbe) {
+	size := probePages * os.Getpagesize()
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return p
+	}
+	_ = unix.Madvise(mem, unix.MADV_NOHUGEPAGE) // an old kernel has none
+	for i := 0; i < size; i += os.Getpagesize() {
+		mem[i] = 1
+	}
+	p.mem = mem
+	return p
+}
+
+// measure returns how long one fault takes, 0 when there are no pages left.
+func (p *faultProbe) measure() time.Duration {
+	at := p.next * os.Getpagesize()
+	if at >= len(p.mem) {
+		return 0
+	}
+	p.next++
+	start := time.Now()
+	p.mem[at] = 2
+	return time.Since(start)
+}
+
+func (p *faultProbe) close() {
+	if p.mem != nil {
+		_ = unix.Munmap(p.mem) // our own mapping: cannot fail
+	}
+	p.mem = nil
 }
 
 // childFailure words the end of a child: what it reported itself speaks for itself.

@@ -11,7 +11,7 @@ type Info struct {
 	LoadingRDBUsedMem     int64 // of the server that wrote the file, in bytes; 0 if the file does not tell
 	LoadingLoadedBytes    int64
 	LoadingETASeconds     int64
-	AsyncLoading          bool  // never
+	AsyncLoading          bool  // Restore is at work while clients are served
 	ChangesSinceLastSave  int64 // since the cut of the last successful save
 	BgsaveInProgress      bool
 	LastSaveUnix          int64
@@ -81,10 +81,23 @@ func (m *Manager) Info() Info {
 		LastExtraMemoryPeak:  st.extra,
 		LastError:            st.lastError,
 		Scheduled:            m.scheduled != nil,
+		CurrentETASeconds:    -1,
+		LastReason:           st.reason,
+		LastAutoReason:       st.autoReason,
+		LastVerified:         st.verified,
+		LastKeys:             st.result.Keys,
+		LastBytes:            st.result.Bytes,
+		LastSeconds:          st.result.Took.Seconds(),
+		LastVerifySeconds:    st.result.VerifyTook.Seconds(),
+		LastCOWFaults:        st.result.Faults,
+		LastLimitReached:     st.limit,
+		LastHook:             st.hook,
 	}
 	now := m.o.now()
 	if r := m.run; r != nil && r.background {
 		m.current(&in, r, now)
+	} else if r != nil && r.restoring {
+		in.AsyncLoading = true
 	}
 	m.load.info(&in, now)
 	return in
@@ -95,12 +108,15 @@ func (m *Manager) current(in *Info, r *running, now time.Time) {
 	in.BgsaveInProgress = true
 	in.CurrentType = r.engine.String()
 	in.CurrentBgsaveSeconds = int64(now.Sub(r.begun).Seconds())
+	in.CurrentReason, in.CurrentName, in.CurrentPhase = r.Reason, r.Name, "cut"
 	s := r.saving
 	if s == nil {
 		return
 	}
 	in.CurrentSaveKeysDone, in.CurrentSaveKeysTotal = s.progress()
-	_, _, in.CurrentCOWBytes, in.CurrentCOWPeakBytes = s.extra()
+	in.CurrentExtraBytes, _, in.CurrentCOWBytes, in.CurrentCOWPeakBytes = s.extra()
+	in.CurrentPhase, in.CurrentETASeconds = s.stage(), s.eta(now.Sub(r.begun))
+	in.CurrentLimitBytes, in.CurrentThrottled = s.o.MemoryLimit, float64(s.throttled.Load())/1000
 	if s.job != nil {
 		in.ChildPID = s.job.Pid()
 		if at := s.sampledAt.Load(); at != 0 {

@@ -254,10 +254,7 @@ func (c *crew) start() {
 	nice := c.lanes[:len(c.lanes)-1]
 	c.working = len(nice)
 	for _, l := range nice {
-		go onOwnThread(func() {
-			lowerPriority(threadNice)
-			c.work(l)
-		})
+		go atNice(threadNice, func() { c.work(l) })
 	}
 	if c.hurrying {
 		c.sprint()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,16 +21,20 @@ import (
 type Manager struct {
 	o      ManagerOptions
 	forker *fork.Forker
+	hooks  *hookQueue
 
 	// clean is Store.Changes as of the cut of the last successful save, or of
 	// the last load.
 	clean  atomic.Int64
-	denied atomic.Bool // the last background save failed
+	denied atomic.Bool // the last background save of the dump failed
 
 	mu        sync.Mutex // guards what follows; never held during anything slow
 	run       *running   // the save in progress
-	scheduled *Engine    // what to save with when nothing is in progress
+	scheduled *Request   // what to save when nothing is in progress
 	stat      stats
+	rate      writeRate
+	timer     scheduler
+	onTime    bool // a time of Settings.Cron has come
 	load      loadState
 	closed    bool
 	ticking   bool
@@ -38,34 +44,21 @@ type Manager struct {
 	gone sync.WaitGroup // ticker and background saves
 }
 
-// running is a save in progress.
+// running is a save in progress, or what else must not be done beside one.
 type running struct {
+	Request
+	path       string
 	engine     Engine
 	background bool
+	restoring  bool
+	data       int64 // bytes of keys and values
 	begun      time.Time
+	logged     time.Time // when the log heard of its progress
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	saving     *saving       // nil until the cut
 	reload     bool          // the load that follows sets Manager.clean
 	done       chan struct{} // closed when m.run is free again
-}
-
-// stats are what INFO tells of past saves.
-type stats struct {
-	lastSave    time.Time // the end of the last successful one, or the start of the Manager
-	lastTry     time.Time // of a background save
-	failed      bool      // the last background save
-	seconds     int64     // of the last background save, -1 before the first
-	saves       int64
-	forks       int64
-	clone       time.Duration
-	pause       time.Duration
-	cow         int64
-	extra       int64
-	last        Engine
-	lastError   string
-	keysExpired int64 // of the last load
-	keysLoaded  int64
 }
 
 // NewManager returns a Manager. It must be closed.
@@ -76,7 +69,11 @@ func NewManager(o ManagerOptions) *Manager {
 	if o.now == nil {
 		o.now = time.Now
 	}
+	if o.Latency == nil {
+		o.Latency = func(string, time.Duration) {}
+	}
 	m := &Manager{o: o, forker: fork.New(), kick: make(chan struct{}, 1), stop: make(chan struct{})}
+	m.hooks = newHookQueue(m.hookEnded)
 	m.stat.seconds = -1
 	m.stat.lastSave = o.now()
 	m.clean.Store(o.Store.Changes())
@@ -94,8 +91,8 @@ func (m *Manager) Run() {
 	}
 }
 
-// Close cancels a save in progress, waits for it and ends the Manager. Later
-// calls do nothing.
+// Close cancels a save in progress, waits for it, kills a hook that runs and ends
+// the Manager. Later calls do nothing.
 func (m *Manager) Close() {
 	m.mu.Lock()
 	if m.closed {
@@ -111,12 +108,14 @@ func (m *Manager) Close() {
 		<-r.done
 	}
 	m.gone.Wait()
+	m.hooks.close()
 	m.forker.Close()
 }
 
 // claim takes the one slot for a save; m.mu is held and m.run is nil.
-func (m *Manager) claim(engine Engine, background bool) *running {
-	r := &running{engine: engine, background: background, begun: m.o.now(), done: make(chan struct{})}
+func (m *Manager) claim(q Request, background bool) *running {
+	now := m.o.now()
+	r := &running{Request: q, engine: q.Engine, background: background, begun: now, logged: now, done: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	m.run = r
 	m.stat.saves++
@@ -126,66 +125,112 @@ func (m *Manager) claim(engine Engine, background bool) *running {
 	return r
 }
 
-// Start begins a background save and returns when its cut has been taken. kind
-// is a name that ParseEngine knows, or "" for the default engine. While another
-// save runs it returns ErrInProgress, or, with schedule, has this one begin as
-// soon as that has ended. ErrBusy: the store has a View that is none of
+// Start begins a background save and returns when its cut has been taken. While
+// another save runs it returns ErrInProgress, or, with Schedule, has this one begin
+// as soon as that has ended. ErrBusy: the store has a View that is none of
 // the Manager's. Opening the file is done by the caller's goroutine.
-func (m *Manager) Start(kind string, schedule bool) (status string, err error) {
+func (m *Manager) Start(q Request) (status string, err error) {
 	settings := m.o.Settings()
-	engine := settings.Engine
-	if kind != "" {
-		if engine, err = ParseEngine(kind); err != nil {
-			return "", err
-		}
-	} else if engine == 0 {
-		engine = Fork
+	if q.Reason == "" {
+		q.Reason = "BGSAVE"
 	}
+	path, err := m.target(&q, &settings)
+	if err != nil {
+		return "", err
+	}
+	in := storeInputs(m.o.Store) // reads files: not under the lock
 	m.mu.Lock()
 	switch {
 	case m.closed:
 		m.mu.Unlock()
 		return "", ErrClosed
-	case m.run != nil && schedule:
-		m.scheduled = &engine
+	case m.run != nil && q.Schedule:
+		m.scheduled = &q
 		m.mu.Unlock()
 		return StatusScheduled, nil
 	case m.run != nil:
 		m.mu.Unlock()
 		return "", ErrInProgress
 	}
-	r := m.claim(engine, true)
+	r := m.claim(q, true)
+	r.path, r.data = path, dataBytes(m.o.Store)
+	m.choose(r, &settings, in)
 	m.gone.Add(1)
 	m.mu.Unlock()
 	err = m.launch(r, &settings)
 	if errors.Is(err, kv.ErrBusy) {
-		if !schedule {
+		if !q.Schedule {
 			return "", ErrBusy
 		}
 		m.mu.Lock()
-		m.scheduled = &engine
+		m.scheduled = &q
 		m.mu.Unlock()
 		return StatusScheduled, nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return StatusStarted, nil
+	status = fmt.Sprintf("%s (engine %v)", StatusStarted, r.engine)
+	if !q.whole() {
+		status += " to " + filepath.Base(path)
+	}
+	return status, nil
+}
+
+// target returns where a save goes.
+func (m *Manager) target(q *Request, s *Settings) (path string, err error) {
+	if q.DB != nil && (*q.DB < 0 || *q.DB >= m.o.Store.Databases()) {
+		return "", ErrNoDB
+	}
+	if q.whole() {
+		return s.path(), nil
+	}
+	if q.Name == "" {
+		// Not the dump: a restart would load it, and have lost the other databases.
+		q.Name = fmt.Sprintf("%s-db%d", strings.TrimSuffix(s.Filename, rdbSuffix), *q.DB)
+	}
+	file, err := newSnapshotFile(q.Name, s.Filename)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(s.Dir, file), nil
+}
+
+// choose settles the engine of a save; m.mu is held.
+func (m *Manager) choose(r *running, s *Settings, in autoInputs) {
+	if r.engine == 0 {
+		r.engine = s.Engine
+		// The save that reached the limit would do so again.
+		if m.stat.overran == r.engine && r.whole() && r.Reason != "BGSAVE" {
+			r.engine = Auto
+		}
+	}
+	if r.engine != 0 && r.engine != Auto {
+		return
+	}
+	st := &m.stat
+	in.LastClone, in.LastCloneResident, in.SavesSinceClone = st.clone, st.cloneBytes, st.sinceClone
+	in.WriteRate = m.rate.perSecond()
+	in.Seconds = expectedSeconds(r.data, st.savedData, st.savedIn)
+	in.LimitEngine = st.overran
+	r.engine, st.autoReason = chooseAuto(in)
 }
 
 // launch takes the cut and leaves the rest to a goroutine.
 func (m *Manager) launch(r *running, settings *Settings) error {
-	s, err := begin(m.o.Store, settings.path(), settings.options(r.engine), m.forker)
+	o := settings.options(r.engine, r.data)
+	o.DB, o.HoldWrites = r.DB, m.o.HoldWrites
+	s, err := begin(m.o.Store, r.path, o, m.forker)
 	if err != nil {
 		m.gone.Done()
-		m.end(r, Result{Engine: r.engine}, err)
+		m.end(r, settings, Result{Engine: r.engine}, err)
 		return err
 	}
 	m.began(r, s)
 	go func() {
 		defer m.gone.Done()
 		res, err := s.finish(r.ctx)
-		m.end(r, res, err)
+		m.end(r, settings, res, err)
 	}()
 	return nil
 }
@@ -197,37 +242,53 @@ func (m *Manager) began(r *running, s *saving) {
 	if r.background {
 		m.stat.pause = s.view.Pause()
 	}
-	pid := 0
+	m.stat.sinceClone++
 	if s.job != nil {
-		m.stat.clone = s.job.CloneDuration()
+		m.stat.clone, m.stat.cloneBytes, m.stat.sinceClone = s.job.CloneDuration(), m.o.Store.Memory().Resident, 0
 		m.stat.forks++
-		pid = s.job.Pid()
 	}
 	m.mu.Unlock()
 	if !r.background {
 		return
 	}
-	how := fmt.Sprintf("cut %d us, %d keys", s.view.Pause().Microseconds(), s.dump.total())
-	if pid != 0 {
-		m.o.Log.Info(fmt.Sprintf("Background saving started by pid %d (engine fork, clone %d us, %s)",
-			pid, s.job.CloneDuration().Microseconds(), how))
-	} else {
-		m.o.Log.Info(fmt.Sprintf("Background saving started by a thread (engine %v, %s)", r.engine, how))
+	m.o.Latency("save-cut", s.view.Pause())
+	by := "a thread"
+	how := fmt.Sprintf("cut %d us, %d keys", usec(s.view.Pause()), s.dump.total())
+	if s.job != nil {
+		m.o.Latency("fork", s.job.CloneDuration())
+		by = fmt.Sprintf("pid %d", s.job.Pid())
+		how = fmt.Sprintf("clone %d us, %s", usec(s.job.CloneDuration()), how)
 	}
+	m.o.Log.Info(fmt.Sprintf("Background saving started by %s (engine %s, asked for by %s, %s)", by, m.engineText(r), r.Reason, how))
 }
 
-// end closes a save: figures, log, and the slot is free.
-func (m *Manager) end(r *running, res Result, err error) {
+// engineText names the engine of a save, and why Auto has chosen it.
+func (m *Manager) engineText(r *running) string {
+	if r.Engine == r.engine {
+		return r.engine.String()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprintf("%v, chosen since %s", r.engine, m.stat.autoReason)
+}
+
+// end closes a save: figures, log, older dumps, the hook, and the slot is free.
+func (m *Manager) end(r *running, settings *Settings, res Result, err error) {
 	cancelled := r.ctx.Err() != nil && errors.Is(err, context.Cause(r.ctx))
 	if errors.Is(err, kv.ErrBusy) { // it never began
 		m.release(r)
 		return
+	}
+	kept := ""
+	if err == nil && r.whole() && settings.Keep > 0 {
+		kept = m.retain(r.ctx, settings, &res)
 	}
 	m.logEnd(r, &res, err, cancelled)
 	m.mu.Lock()
 	m.note(r, &res, err, cancelled)
 	m.run = nil
 	m.mu.Unlock()
+	m.runHook(r, settings, &res, err, cancelled, kept)
 	r.cancel(nil)
 	close(r.done)
 	select {
@@ -236,34 +297,22 @@ func (m *Manager) end(r *running, res Result, err error) {
 	}
 }
 
-// note keeps the figures of a save that has ended; m.mu is held.
-func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
-	st := &m.stat
-	now := m.o.now()
+// retain keeps the new dump under a name with the time, and removes those that
+// are too many. The dump itself stands: what fails here is said in the log and by INFO.
+func (m *Manager) retain(ctx context.Context, settings *Settings, res *Result) (kept string) {
+	keeper := newRetention()
+	kept, err := keeper.keepCopy(ctx, settings.Dir, settings.Filename, m.o.now())
+	var removed []string
 	if err == nil {
-		if !r.reload {
-			m.clean.Store(res.Changes)
-		}
-		m.denied.Store(false)
-		st.lastSave, st.failed, st.lastError = now, false, ""
-	} else if !cancelled {
-		st.lastError = err.Error()
-		if r.background {
-			st.failed = true
-			m.denied.Store(true)
-		}
+		removed, err = keeper.prune(settings.Dir, settings.Filename, settings.Keep, kept)
 	}
-	if !r.background {
-		return
+	if err != nil {
+		res.Warning = errors.Join(res.Warning, err)
 	}
-	st.seconds = int64(now.Sub(r.begun).Seconds())
-	st.last = r.engine
-	if r.saving != nil {
-		st.cow, st.extra = res.Extra, res.Extra
-		if r.engine == Fork {
-			st.cow = res.Copied
-		}
+	for _, name := range removed {
+		m.o.Log.Info("Removed " + name + ": save-keep is " + fmt.Sprint(settings.Keep))
 	}
+	return kept
 }
 
 // release frees the slot of a save that never was.
@@ -274,38 +323,6 @@ func (m *Manager) release(r *running) {
 	m.mu.Unlock()
 	r.cancel(nil)
 	close(r.done)
-}
-
-// logEnd writes Redis' lines.
-func (m *Manager) logEnd(r *running, res *Result, err error, cancelled bool) {
-	log := m.o.Log
-	if res.Warning != nil {
-		log.Warn("Background saving: " + res.Warning.Error())
-	}
-	switch {
-	case cancelled:
-		log.Warn(fmt.Sprintf("Background saving terminated by a request (engine %v)", r.engine))
-		return
-	case err != nil && r.background:
-		log.Warn(fmt.Sprintf("Background saving error (engine %v): %v", r.engine, err))
-		return
-	case err != nil:
-		log.Warn("Error saving DB on disk: " + err.Error())
-		return
-	}
-	log.Info("DB saved on disk")
-	if !r.background {
-		return
-	}
-	const mb = 1 << 20
-	if r.engine == Fork {
-		log.Info(fmt.Sprintf("Fork CoW for RDB: current %d MB, peak %d MB, extra memory at its peak %d MB",
-			res.Copied/mb, r.saving.copiedPeak.Load()/mb, res.Extra/mb))
-	} else {
-		log.Info(fmt.Sprintf("Extra memory for RDB: peak %d MB (engine %v)", res.Extra/mb, r.engine))
-	}
-	log.Info(fmt.Sprintf("Background saving terminated with success (engine %v, %d keys, %d bytes, %.3f seconds)",
-		r.engine, res.Keys, res.Bytes, res.Took.Seconds()))
 }
 
 // Save saves in the foreground: every writer waits. It returns ErrInProgress
@@ -320,7 +337,7 @@ func (m *Manager) Save() error {
 		}
 		return ErrInProgress
 	}
-	r := m.claim(Foreground, false)
+	r := m.claim(Request{Engine: Foreground, Reason: "SAVE"}, false)
 	m.mu.Unlock()
 	_, err := m.saveNow(r, &settings)
 	return err
@@ -329,7 +346,7 @@ func (m *Manager) Save() error {
 // saveNow saves in the foreground and frees the slot.
 func (m *Manager) saveNow(r *running, settings *Settings) (Result, error) {
 	res, err := m.saveHeld(r, settings)
-	m.end(r, res, err)
+	m.end(r, settings, res, err)
 	if errors.Is(err, kv.ErrBusy) {
 		err = ErrBusy
 	}
@@ -338,7 +355,7 @@ func (m *Manager) saveNow(r *running, settings *Settings) (Result, error) {
 
 // saveHeld saves in the foreground; the slot stays taken.
 func (m *Manager) saveHeld(r *running, settings *Settings) (Result, error) {
-	s, err := begin(m.o.Store, settings.path(), settings.options(Foreground), m.forker)
+	s, err := begin(m.o.Store, settings.path(), settings.options(Foreground, 0), m.forker)
 	if err != nil {
 		return Result{Engine: Foreground}, err
 	}
@@ -387,8 +404,8 @@ func (m *Manager) AfterFlushAll() {
 }
 
 // WriteDenied returns why writes must be refused, "" if they need not be: the last
-// background save failed, there are save points, and StopWritesOnError is set.
-// While all is well it is one atomic load.
+// background save of the dump failed, there are save points, and StopWritesOnError
+// is set. While all is well it is one atomic load.
 func (m *Manager) WriteDenied() string {
 	if !m.denied.Load() {
 		return ""
@@ -399,10 +416,7 @@ func (m *Manager) WriteDenied() string {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.stat.failed {
-		return ""
-	}
-	return m.stat.lastError
+	return m.stat.deniedBy
 }
 
 // HasSavePoints tells whether save points are configured, which is when SHUTDOWN
@@ -410,15 +424,15 @@ func (m *Manager) WriteDenied() string {
 func (m *Manager) HasSavePoints() bool { return len(m.o.Settings().SavePoints) > 0 }
 
 // Shutdown prepares the end of the server: it ends a background save in progress
-// and, with save set, saves in the foreground. After an error the Manager works
-// on. Otherwise Close should follow.
+// and, with save set, saves in the foreground and waits for the hook of that. After
+// an error the Manager works on. Otherwise Close should follow.
 func (m *Manager) Shutdown(save bool) error {
 	m.mu.Lock()
 	m.scheduled = nil
 	r := m.run
 	m.mu.Unlock()
 	for r != nil {
-		if r.background {
+		if r.background || r.restoring {
 			m.o.Log.Warn("There is a child saving an .rdb. Killing it!")
 			r.cancel(ErrCancelled)
 		}
@@ -435,5 +449,6 @@ func (m *Manager) Shutdown(save bool) error {
 		m.o.Log.Warn("Error trying to save the DB, can't exit.")
 		return err
 	}
+	m.hooks.wait()
 	return nil
 }

@@ -83,6 +83,19 @@ func (r *rig) wait() Info {
 	return r.Info()
 }
 
+// Start is that of Manager, with words; the status is Redis' part of it.
+func (r *rig) Start(kind string, schedule bool) (status string, err error) {
+	q := Request{Schedule: schedule}
+	if kind != "" {
+		if q.Engine, err = ParseEngine(kind); err != nil {
+			return "", err
+		}
+	}
+	status, err = r.Manager.Start(q)
+	status, _, _ = strings.Cut(status, " (engine ")
+	return status, err
+}
+
 // start begins a background save.
 func (r *rig) start(kind string) {
 	r.t.Helper()

@@ -64,7 +64,7 @@ func (o *outFile) createTemp() error {
 	rand.Read(random[:])
 	o.temp = "temp-" + strconv.Itoa(os.Getpid()) + "-" + hex.EncodeToString(random[:]) + ".rdb"
 	name := filepath.Join(filepath.Dir(o.path), o.temp)
-	fd, err := unix.Openat(int(o.dir.Fd()), o.temp, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+	fd, err := unix.Openat(int(o.dir.Fd()), o.temp, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
 	switch {
 	case err == unix.EEXIST || err == unix.EINTR:
 		return nil

@@ -165,7 +165,7 @@ func (m *Manager) Reload(noSave, noFlush bool) error {
 	if noSave {
 		m.release(r)
 	} else {
-		m.end(r, res, saveErr)
+		m.end(r, &settings, res, saveErr)
 	}
 	return err
 }
@@ -180,7 +180,7 @@ func (m *Manager) claimCancelling() (*running, error) {
 			m.mu.Unlock()
 			return nil, ErrClosed
 		case r == nil:
-			r = m.claim(Foreground, false)
+			r = m.claim(Request{Engine: Foreground, Reason: "DEBUG RELOAD"}, false)
 			m.mu.Unlock()
 			return r, nil
 		default:

@@ -152,12 +152,12 @@ func TestForkSavesInARow(t *testing.T) {
 	}
 	fillRandom(t, s, keys)
 	o := ManagerOptions{Store: s, Settings: func() Settings {
-		return Settings{Dir: t.TempDir(), Filename: "dump.rdb", NoCompress: true}
+		return Settings{Dir: t.TempDir(), Filename: "dump.rdb", NoCompress: true, Verify: VerifyNo}
 	}}
 	m := NewManager(o)
 	defer m.Close()
 	saveOnce := func() Info {
-		if _, err := m.Start("fork", false); err != nil {
+		if _, err := m.Start(Request{Engine: Fork}); err != nil {
 			t.Fatal(err)
 		}
 		for m.Info().BgsaveInProgress {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,7 @@ type AuxField struct{ Key, Value string }
 
 // Options say how to save. The zero value saves as redis-server does by default.
 type Options struct {
-	Engine             Engine        // 0 means Fork
+	Engine             Engine        // 0 means Auto
 	NoCompress         bool          // strings as they are, no LZF
 	NoChecksum         bool          // no CRC64 at the end
 	NoIncrementalFsync bool          // leave all writing to the disk to the fsync at the end
@@ -42,10 +43,44 @@ type Options struct {
 	Threads   int
 	RateLimit int64 // bytes per second to the file; 0 means no limit
 	DB        *int  // save this database alone, with its number; nil saves all
+
+	WritePolicy kv.WritePolicy // Fork: what writers do to memory that the child shares
+	Verify      VerifyMode     // how the file is read back before it gets its name
+	// MemoryLimit is what Extra of the Result may come to while the save runs, in
+	// bytes, looked at a hundred times a second; 0 means no limit. Copy, which needs
+	// as much again as the data, and Foreground have none. Overrun says what happens
+	// there, and HoldWrites makes writers wait, for OverrunThrottle.
+	MemoryLimit int64
+	Overrun     Overrun
+	HoldWrites  func(on bool)
 }
 
 // ErrNoDB is returned for an Options.DB that the store does not have.
 var ErrNoDB = errors.New("DB index is out of range")
+
+// VerifyMode is how a new file is read back, from the disk, before it gets its
+// name.
+type VerifyMode uint8
+
+// The ways to verify: framing, checksum and the number of keys at the cut; every
+// value as well; not at all.
+const (
+	VerifyYes VerifyMode = iota
+	VerifyFull
+	VerifyNo
+)
+
+// String returns the word that save-verify and INFO use.
+func (m VerifyMode) String() string { return [...]string{"yes", "full", "no"}[m] }
+
+// VerifyError means that a file was written without an error and read back with
+// one. It never got its name.
+type VerifyError struct{ Err error }
+
+func (e *VerifyError) Error() string { return "verification: " + e.Err.Error() }
+
+// Unwrap returns what was wrong.
+func (e *VerifyError) Unwrap() error { return e.Err }
 
 // Result is what a save did.
 type Result struct {
@@ -63,6 +98,16 @@ type Result struct {
 	// at the end (Fork). Extra is the peak of all memory that the save cost: what
 	// was copied, and what was replaced or deleted and had to be kept.
 	Copied, Extra int64
+
+	// Faults counts the page faults of the process from the cut to the end of the
+	// View (Fork): nearly all are pages that the kernel copied. FaultPeak is the
+	// longest that a probe of such a fault took.
+	Faults    int64
+	FaultPeak time.Duration
+	EndPause  time.Duration // how long the locks were held at the end of the View
+
+	Verified   VerifyMode    // how the file was verified
+	VerifyTook time.Duration // what that took, of Took
 
 	// Warning is what failed without harm: the child's priorities and OOM score.
 	Warning error
@@ -109,17 +154,39 @@ type saving struct {
 	copyBytes int64 // Copy: the size of the copy
 
 	job   *fork.Job // Fork
+	probe faultProbe
 	child *childBody
 
 	// Samples of a save in progress, bytes; sampledAt is in Unix nanoseconds.
 	copied, copiedPeak, extraPeak, sampledAt atomic.Int64
+
+	faults, faultPeak atomic.Int64 // Fork: page faults since the cut, and nanoseconds
+	throttled         atomic.Int64 // share of the time that writers wait, in 1/1000
+	phase             atomic.Int32
+	checked           atomic.Int64          // bytes read back
+	failure           atomic.Pointer[error] // why the save gives itself up
+}
+
+// The phases of a save.
+const (
+	phaseCut int32 = iota
+	phaseWriting
+	phaseSyncing
+	phaseVerifying
+)
+
+// stage names the phase.
+func (s *saving) stage() string {
+	return [...]string{"cut", "writing", "syncing", "verifying"}[s.phase.Load()]
 }
 
 // begin opens the file and takes the cut. When it returns nil the caller must
 // call finish.
 func begin(store *kv.Store, path string, o Options, forker *fork.Forker) (*saving, error) {
-	if o.Engine == 0 {
-		o.Engine = Fork
+	if o.Engine == 0 || o.Engine == Auto {
+		in := storeInputs(store)
+		in.Seconds = expectedSeconds(dataBytes(store), 0, 0)
+		o.Engine, _ = chooseAuto(in)
 	}
 	if o.ChildTimeout <= 0 {
 		o.ChildTimeout = time.Minute
@@ -167,7 +234,7 @@ func (s *saving) prepare() (err error) {
 	s.dump = dump{
 		ctime: time.Now().Unix(),
 		used:  s.store.Memory().Used,
-		aux:   s.o.Aux,
+		aux:   append(slices.Clip(s.o.Aux), AuxField{engineAux, s.o.Engine.String()}),
 		only:  -1,
 		sized: make([]bool, s.store.Databases()),
 	}
@@ -192,6 +259,7 @@ func (s *saving) discard() {
 	if s.job != nil {
 		s.job.Close()
 	}
+	s.probe.close()
 	if s.buf != nil {
 		_ = unix.Munmap(s.buf) // our own mapping: cannot fail
 		s.buf = nil
@@ -233,7 +301,14 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	res := Result{Engine: s.o.Engine, Path: s.out.path, Changes: s.view.Changes(), Pause: s.view.Pause()}
 	err := s.run(&res)
 	if err == nil {
+		s.phase.Store(phaseSyncing)
 		err = s.out.sync()
+	}
+	if err == nil {
+		err = s.verify(ctx, &res)
+	}
+	if why := s.failure.Load(); why != nil {
+		err = *why
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -248,6 +323,13 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	return res, nil
 }
 
+// fail gives the save up because of err.
+func (s *saving) fail(err error) {
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.cancel()
+	}
+}
+
 // cancel makes the walker stop soon.
 func (s *saving) cancel() {
 	s.stop.Store(true)
@@ -256,12 +338,15 @@ func (s *saving) cancel() {
 	}
 }
 
-// hurry has one more goroutine write, at the priority of the process, since the
-// memory that the save costs comes near its limit. Only Thread and Copy can;
-// later calls do nothing. It may be called from any goroutine, until the end.
+// hurry gives the save more of the processors, since the memory that it costs comes
+// near its limit: one more goroutine that writes, at the priority of the process,
+// or that priority for the child, where the system lets it. Later calls do nothing. It may be called from any goroutine, until the end.
 func (s *saving) hurry() {
 	if s.crew != nil {
 		s.crew.hurry()
+	}
+	if s.job != nil {
+		s.job.Hurry()
 	}
 }
 
@@ -269,15 +354,21 @@ func (s *saving) hurry() {
 func (s *saving) run(res *Result) error {
 	var err error
 	begun := time.Now()
+	s.phase.Store(phaseWriting)
+	unwatch := s.watch()
 	switch s.o.Engine {
 	case Fork:
-		err = s.awaitChild(res)
+		s.job.Wait()
 	case Foreground:
 		err = s.dump.write(&s.keys, &s.stop)
 		res.Bytes = s.dump.enc.Bytes()
 	default:
 		err = s.crew.write()
 		res.Bytes = s.crew.file.size()
+	}
+	unwatch()
+	if s.o.Engine == Fork {
+		err = s.childEnded(res)
 	}
 	total := s.dump.total()
 	if s.o.Engine != Fork {
@@ -287,11 +378,49 @@ func (s *saving) run(res *Result) error {
 	if s.o.Engine == Foreground {
 		res.Pause += time.Since(begun)
 	}
+	begun = time.Now()
 	_ = s.view.Close() // always nil
+	res.EndPause = time.Since(begun)
 	if err == nil && res.Keys != total {
 		err = fmt.Errorf("%d keys were written, there were %d at the cut", res.Keys, total)
 	}
 	return err
+}
+
+// verify reads the file back from the disk, at the priority of a saver.
+func (s *saving) verify(ctx context.Context, res *Result) error {
+	if res.Verified = s.o.Verify; s.o.Verify == VerifyNo {
+		return nil
+	}
+	s.phase.Store(phaseVerifying)
+	start := time.Now()
+	o := VerifyOptions{Full: s.o.Verify == VerifyFull, NoChecksum: s.o.NoChecksum, DropCache: true,
+		Databases: s.store.Databases(), Expect: &Expectation{Keys: res.Keys, Bytes: res.Bytes},
+		Progress: func(read, _ int64) { s.checked.Store(read) }, nice: threadNice}
+	done := make(chan error, 1)
+	go atNice(threadNice, func() {
+		_, err := Verify(ctx, s.out.f, res.Bytes, o)
+		done <- err
+	})
+	err := <-done
+	res.VerifyTook = time.Since(start)
+	if err != nil && context.Cause(ctx) == nil {
+		err = &VerifyError{err}
+	}
+	return err
+}
+
+// eta returns how many seconds the save will take yet if it goes on as in the
+// time spent; -1 if that cannot be told.
+func (s *saving) eta(spent time.Duration) int64 {
+	done, total := s.progress()
+	if s.phase.Load() >= phaseSyncing {
+		return 0
+	}
+	if done <= 0 {
+		return -1
+	}
+	return int64(spent.Seconds() * float64(total-done) / float64(done))
 }
 
 // progress returns how many keys are written, and how many there were.

@@ -17,8 +17,9 @@ type SavePoint struct{ Seconds, Changes int64 }
 // at the beginning of each save: one that runs keeps those it began with.
 type Settings struct {
 	Dir, Filename      string // Dir is absolute
-	Engine             Engine // the default one; 0 means Fork
+	Engine             Engine // the default one; 0 means Auto
 	SavePoints         []SavePoint
+	Cron               string // when else to save: five fields or a word like @hourly; "" means never
 	StopWritesOnError  bool
 	NoCompress         bool
 	NoChecksum         bool
@@ -27,16 +28,51 @@ type Settings struct {
 	OOMScoreAdj        *int
 	ChildNice          int
 	ChildIO            IOPriority
+	WritePolicy        kv.WritePolicy
+	Threads            int
+	RateLimit          int64
+	// MemoryLimit is what the extra memory of a save may come to, in bytes; if
+	// negative, in percent of the data. It is raised to MinMemoryLimit. 0 means
+	// no limit.
+	MemoryLimit int64
+	Overrun     Overrun
+	Verify      VerifyMode
+	// Keep is how many dumps are kept under names with the time, besides the dump
+	// itself; 0 means none. Then every dump is verified.
+	Keep        int
+	Hook        string        // a command for the shell, to run after each save; "" for none
+	HookTimeout time.Duration // after which it is killed; 0 means a minute
 }
+
+// MinMemoryLimit is the least that Settings.MemoryLimit means, in bytes.
+const MinMemoryLimit = 64 << 20
 
 // path returns where the dump is.
 func (s *Settings) path() string { return filepath.Join(s.Dir, s.Filename) }
 
-// options returns how to save.
-func (s *Settings) options(engine Engine) Options {
-	return Options{Engine: engine, NoCompress: s.NoCompress, NoChecksum: s.NoChecksum,
+// options returns how to save, of data that take so many bytes.
+func (s *Settings) options(engine Engine, data int64) Options {
+	o := Options{Engine: engine, NoCompress: s.NoCompress, NoChecksum: s.NoChecksum,
 		NoIncrementalFsync: s.NoIncrementalFsync, ChildTimeout: s.ChildTimeout, OOMScoreAdj: s.OOMScoreAdj,
-		ChildNice: s.ChildNice, ChildIO: s.ChildIO}
+		ChildNice: s.ChildNice, ChildIO: s.ChildIO, WritePolicy: s.WritePolicy, Threads: s.Threads,
+		RateLimit: s.RateLimit, MemoryLimit: s.memoryLimit(data), Overrun: s.Overrun, Verify: s.Verify}
+	if s.Keep > 0 && o.Verify == VerifyNo {
+		o.Verify = VerifyYes // older dumps are removed for this one
+	}
+	return o
+}
+
+// memoryLimit returns what a save of so many bytes may cost, in bytes; 0 means
+// no limit.
+func (s *Settings) memoryLimit(data int64) int64 {
+	limit := s.MemoryLimit
+	if limit == 0 {
+		return 0
+	}
+	if limit < 0 {
+		limit = int64(float64(data) / 100 * float64(-limit))
+	}
+	return max(limit, MinMemoryLimit)
 }
 
 // ManagerOptions are what a Manager needs. Store and Settings must be set.
@@ -47,6 +83,13 @@ type ManagerOptions struct {
 	// Loading, if set, is called when a load begins and when it ends: in between
 	// clients should be kept from the store.
 	Loading func(on bool)
+	// HoldWrites, if set, is called to make writers wait, and to let them go on
+	// again: many times a second while Settings.Overrun is OverrunThrottle and the
+	// limit is near.
+	HoldWrites func(on bool)
+	// Latency, if set, is told of pauses, from any goroutine: "fork", "save-cut",
+	// "save-thread" and "cow-fault".
+	Latency func(event string, d time.Duration)
 
 	now func() time.Time // for tests
 }
@@ -60,8 +103,24 @@ var (
 	ErrClosed     = errors.New("the saver is closed")
 )
 
-// What Start answers, in Redis' words.
+// What Start answers, in Redis' words; behind the first the engine is named.
 const (
 	StatusStarted   = "Background saving started"
 	StatusScheduled = "Background saving scheduled"
 )
+
+// Request says what to save. The zero value saves everything as the default dump
+// with the default engine.
+type Request struct {
+	Engine Engine // 0 means the default one
+	// Name is that of a snapshot beside the dump: a file of its own, which no
+	// other save replaces. "" means the dump.
+	Name     string
+	DB       *int   // the only database to save; nil for all
+	Schedule bool   // wait for the save in progress instead of failing
+	Reason   string // for log and INFO; "" means BGSAVE
+}
+
+// whole tells whether the save is one that a restart loads, and that save points
+// count from.
+func (r *Request) whole() bool { return r.Name == "" && r.DB == nil }

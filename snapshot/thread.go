@@ -10,6 +10,19 @@ import (
 // threadNice is by how much the snapshot threads are nicer than the process.
 const threadNice = 10
 
+// atNice runs fn, with by > 0 on a thread of its own that is nicer than the process
+// by that. It should be the last thing that the goroutine does.
+func atNice(by int, fn func()) {
+	if by <= 0 {
+		fn()
+		return
+	}
+	onOwnThread(func() {
+		lowerPriority(by)
+		fn()
+	})
+}
+
 // onOwnThread runs fn on a thread that is not the process's first one and that
 // ends when the calling goroutine does. The first thread never ends: its low
 // priority would stay, and be shown as that of the process.

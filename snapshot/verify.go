@@ -44,6 +44,8 @@ type VerifyOptions struct {
 	// Progress, if set, is called every few megabytes with the bytes read so far
 	// and the size of the file, by the caller's goroutine.
 	Progress func(read, total int64)
+
+	nice int // by how much the goroutines that read are nicer than the process
 }
 
 // Expectation is what a save knows of the file it has written.

@@ -306,7 +306,7 @@ func seeOOMScoreOfChild(t *testing.T) {
 func stopChild(c *conn, k *proc) (pid int) {
 	c.t.Helper()
 	for range 50 {
-		c.want("Background saving started", "BGSAVE", "FORK")
+		c.wantMatch(`^Background saving started \(engine `, "BGSAVE", "FORK")
 		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
 			if pids := children(k.pid()); len(pids) == 1 {
 				if syscall.Kill(pids[0], syscall.SIGSTOP) == nil && len(children(k.pid())) == 1 && !isZombie(pids[0]) {

@@ -133,9 +133,9 @@ func (p *program) start(argv []string) error {
 	}
 	p.store.SetRecollapseRate(p.cfg.Int("fork-recollapse-rate"))
 	p.engine = command.NewEngine(p.store, p.cfg, p.log)
-	p.saver = newSaver(p.store, p.cfg, p.log)
+	p.saver = newSaver(p.engine, p.cfg, p.log)
 	p.engine.Version = Version
-	p.engine.Saver = p.saver
+	p.engine.Saver, p.engine.Snapshots = p.saver, snapshots{p.saver.Manager}
 	p.engine.Shutdown = p.shutdown
 	p.server = server.New(p.engine, p.cfg, p.log)
 	p.engine.Clients = p.server

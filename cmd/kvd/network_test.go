@@ -249,7 +249,7 @@ func seeIncrementalFsync(t *testing.T) {
 		}
 		c := k.dial()
 		c.populate("k", 160, 1<<20)
-		c.want("Background saving started", "BGSAVE", "THREAD")
+		c.wantMatch(`^Background saving started \(engine `, "BGSAVE", "THREAD")
 		deadline := time.Now().Add(time.Minute)
 		for c.info("rdb_bgsave_in_progress") == "1" && time.Now().Before(deadline) {
 			names, _ := filepath.Glob(filepath.Join(k.dir, "temp*"))

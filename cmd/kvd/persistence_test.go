@@ -126,7 +126,7 @@ func seeDefaultMethod(t *testing.T) {
 	for value, want := range map[string]string{"fork": "fork", "thread": "thread", "forkless": "thread"} {
 		k := start(t, "--bgsave-default-method", value)
 		c := k.dial()
-		c.want("Background saving started", "BGSAVE")
+		c.wantMatch(`^Background saving started \(engine `, "BGSAVE")
 		c.waitSaved()
 		if got := c.info("rdb_last_bgsave_type"); got != want {
 			t.Errorf("%s: %s", value, got)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -21,14 +22,17 @@ type saver struct {
 	loading atomic.Pointer[func(on bool)]
 }
 
-var _ command.Saver = (*saver)(nil)
+var (
+	_ command.Saver     = (*saver)(nil)
+	_ command.Snapshots = snapshots{}
+)
 
 // newSaver returns the background saver of a server. It looks at the save points
 // from Run on.
-func newSaver(store *kv.Store, cfg *config.Config, log *slog.Logger) *saver {
+func newSaver(engine *command.Engine, cfg *config.Config, log *slog.Logger) *saver {
 	s := &saver{}
 	s.Manager = snapshot.NewManager(snapshot.ManagerOptions{
-		Store: store, Log: log,
+		Store: engine.Store, Log: log, HoldWrites: engine.HoldWrites, Latency: engine.LatencyEvent,
 		Settings: func() snapshot.Settings { return saveSettings(cfg) },
 		Loading: func(on bool) {
 			if fn := s.loading.Load(); fn != nil {
@@ -59,6 +63,18 @@ func saveSettings(cfg *config.Config) snapshot.Settings {
 		ChildNice:          int(cfg.Int("save-child-nice")),
 		ChildIO: map[string]snapshot.IOPriority{
 			"best-effort": snapshot.IOLowest, "idle": snapshot.IOIdle}[cfg.String("save-child-ioprio")],
+		WritePolicy: map[string]kv.WritePolicy{
+			"in-place": kv.WriteInPlace, "path-copy": kv.WritePathCopy}[cfg.String("fork-write-policy")],
+		Threads:     int(cfg.Int("save-threads")),
+		RateLimit:   cfg.Int("save-rate-limit"),
+		MemoryLimit: cfg.Int("save-memory-limit"),
+		Overrun:     map[string]snapshot.Overrun{"throttle": snapshot.OverrunThrottle}[cfg.String("save-overrun")],
+		Verify: map[string]snapshot.VerifyMode{
+			"no": snapshot.VerifyNo, "full": snapshot.VerifyFull}[cfg.String("save-verify")],
+		Keep:        int(cfg.Int("save-keep")),
+		Cron:        cfg.String("save-cron"),
+		Hook:        cfg.String("save-hook"),
+		HookTimeout: time.Duration(cfg.Int("save-hook-timeout")) * time.Second,
 	}
 	// The configuration has checked the name.
 	s.Engine, _ = snapshot.ParseEngine(cfg.String("bgsave-default-method"))
@@ -81,7 +97,17 @@ func (s *saver) Save() error { return saverError(s.Manager.Save()) }
 
 // Start implements command.Saver.
 func (s *saver) Start(r command.SaveRequest) (string, error) {
-	status, err := s.Manager.Start(r.Kind, r.Schedule)
+	q := snapshot.Request{Name: r.Name, Schedule: r.Schedule, Reason: r.Reason}
+	if r.DB >= 0 {
+		q.DB = &r.DB
+	}
+	if r.Kind != "" {
+		var err error
+		if q.Engine, err = snapshot.ParseEngine(r.Kind); err != nil {
+			return "", err
+		}
+	}
+	status, err := s.Manager.Start(q)
 	return status, saverError(err)
 }
 
@@ -90,6 +116,37 @@ func (s *saver) Cancel() error { return saverError(s.Manager.Cancel()) }
 
 // Info implements command.Saver. The two structs have the same fields.
 func (s *saver) Info() command.SaveInfo { return command.SaveInfo(s.Manager.Info()) }
+
+// snapshots are the dumps in the directory as the commands see them.
+type snapshots struct{ *snapshot.Manager }
+
+// List implements command.Snapshots.
+func (s snapshots) List() ([]command.SnapshotInfo, error) {
+	list, err := s.Manager.List()
+	out := make([]command.SnapshotInfo, len(list))
+	for i, l := range list {
+		out[i] = command.SnapshotInfo{Name: l.Name, File: l.File, Kind: l.Kind, Bytes: l.Bytes,
+			SavedUnix: l.ModTime.Unix(), Engine: l.Engine}
+	}
+	return out, err
+}
+
+// Verify implements command.Snapshots.
+func (s snapshots) Verify(name string) (command.SnapshotReport, error) {
+	r, err := s.VerifySnapshot(context.Background(), name)
+	return command.SnapshotReport{Name: name, Version: r.Version, Bytes: r.Bytes, Keys: r.Keys, Expires: r.Expires,
+		Expired: r.Expired, Databases: len(r.Databases), Checksum: r.Checksum, Seconds: r.Took.Seconds()}, err
+}
+
+// Load implements command.Snapshots.
+func (s snapshots) Load(name string, db, into int) (int64, error) {
+	var only *int
+	if db >= 0 {
+		only = &db
+	}
+	keys, err := s.Restore(name, only, into)
+	return keys, saverError(err)
+}
 
 // saverError turns the errors that commands word themselves into theirs.
 func saverError(err error) error {

@@ -99,9 +99,7 @@ func (j *Job) adjust(pid int) error {
 		}
 	}
 	if j.opts.IOPriority != 0 {
-		const whoProcess = 1 // IOPRIO_WHO_PROCESS
-		_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), uintptr(j.opts.IOPriority))
-		if errno != 0 && errno != unix.ESRCH {
+		if errno := setIOPriority(pid, j.opts.IOPriority); errno != 0 && errno != unix.ESRCH {
 			errs = append(errs, fmt.Errorf("child's I/O priority: %w", errno))
 		}
 	}
@@ -113,6 +111,13 @@ func (j *Job) adjust(pid int) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setIOPriority sets the I/O priority of a process; 0 makes it follow the niceness.
+func setIOPriority(pid int, p IOPriority) unix.Errno {
+	const whoProcess = 1 // IOPRIO_WHO_PROCESS
+	_, _, errno := unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), uintptr(p))
+	return errno
 }
 
 // reap waits for the child and for nobody else. It blocks in an ordinary system
