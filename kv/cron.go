@@ -40,24 +40,29 @@ func (s *Store) cron() {
 	}
 }
 
-// gatherSlice is how many entries are moved under a shard's lock at a time.
-const gatherSlice = 32
+// moveSlice is how many entries are moved under a shard's lock at a time.
+const moveSlice = 32
 
-// tidy frees deferred blocks of idle shards, a slice at a time, and then moves
-// what was written beside a forked child into the room.
+// tidy frees deferred blocks of idle shards, a slice at a time, then moves
+// what was written beside a forked child into the room, and then empties runs
+// of memory that hold little.
 func (s *Store) tidy() {
 	start := time.Now()
 	if s.deferred.Load() != 0 && !s.freeDeferred(start) {
 		return
 	}
-	if s.scattered.Swap(false) && !s.gather(start) {
+	if s.scattered.Swap(false) && !s.move(start, (*keyspace.Table).Gather) {
 		s.scattered.Store(true)
+		return
+	}
+	if s.sparse.Swap(false) && !s.move(start, (*keyspace.Table).Evacuate) {
+		s.sparse.Store(true)
 	}
 }
 
-// gather moves entries that lie apart, and tells whether it got through all
-// shards.
-func (s *Store) gather(start time.Time) bool {
+// move has some of each table moved until that has no more to do, and tells whether
+// it got through all shards.
+func (s *Store) move(start time.Time, some func(t *keyspace.Table, n int) (more bool)) bool {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		for more := true; more; {
@@ -67,7 +72,7 @@ func (s *Store) gather(start time.Time) bool {
 				sh.mu.Unlock()
 				return false
 			}
-			more = sh.gather(gatherSlice)
+			more = sh.move(moveSlice, some)
 			sh.mu.Unlock()
 			if time.Since(start) > sweepBusy {
 				return false
@@ -77,10 +82,10 @@ func (s *Store) gather(start time.Time) bool {
 	return true
 }
 
-// gather moves entries of one table, and tells whether there may be more.
-func (sh *shard) gather(n int) bool {
+// move has some of one table moved, and tells whether there may be more.
+func (sh *shard) move(n int, some func(t *keyspace.Table, n int) (more bool)) bool {
 	for _, t := range sh.tables {
-		if t != nil && t.Gather(n) {
+		if t != nil && some(t, n) {
 			return true
 		}
 	}

@@ -63,6 +63,7 @@ type Store struct {
 	nextSweep    int            // the cron's
 
 	scattered atomic.Bool  // entries may lie apart, see keyspace.Table.Gather
+	sparse    atomic.Bool  // and runs be sparse, see keyspace.Table.Evacuate
 	deferred  atomic.Int64 // bytes that wait for the cut to pass
 	extraPeak atomic.Int64 // of deferred and the arena's reserve since the cut
 	copyBytes atomic.Int64 // the COPY engine's copy

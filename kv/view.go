@@ -182,6 +182,7 @@ func (v *View) abort() {
 func (v *View) endFork() {
 	if v.mode == ModeFork {
 		v.s.scattered.Store(true)
+		v.s.sparse.Store(true)
 		v.showReserve()
 		v.s.arena.GiveReserve()
 		v.s.arena.ReleaseCollapse()

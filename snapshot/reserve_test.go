@@ -239,3 +239,44 @@ func TestReserveIsInTheNextChild(t *testing.T) {
 		}
 	}
 }
+
+// TestTenForkSavesKeepMemory writes and deletes keys beside ten children in a row.
+// In the end the memory is what it was, and in huge pages.
+func TestTenForkSavesKeepMemory(t *testing.T) {
+	if fork.RaceEnabled {
+		t.Skip("fork is not available under the race detector")
+	}
+	forker := fork.New()
+	defer forker.Close()
+	s := openStore(t, kv.Options{})
+	needRecollapse(t, s)
+	s.SetRecollapseRate(1 << 30)
+	c := &changer{s, rand.New(rand.NewPCG(5, 6)), 60_000, 1500}
+	for range 5 * c.keys { // then as many keys come as go
+		c.change(t)
+	}
+	before, split := s.Memory(), int64(0)
+	for range 10 {
+		child := forkSum(t, s, forker, kv.WriteValues)
+		for range 6000 {
+			c.change(t)
+		}
+		child.finish(t)
+		within(t, 20*time.Second, "what the child kept is freed", func() bool { return s.Memory().Deferred == 0 })
+		split = max(split, s.Memory().RecollapsePending)
+	}
+	awaitRecollapse(t, s)
+	within(t, 20*time.Second, "chunks are given back", func() bool { return s.Memory().Ahead <= 8<<20 })
+	after := s.Memory()
+	rss, huge := rollup(t)
+	t.Logf("resident %d -> %d KB, in blocks %d -> %d KB, huge share %.3f, split at most %d KB; RSS %d MB, huge pages %d MB",
+		(before.Resident-before.Ahead)>>10, (after.Resident-after.Ahead)>>10, (before.Entries+before.Index)>>10,
+		(after.Entries+after.Index)>>10, after.HugeShare, split>>10, rss>>20, huge>>20)
+	grown := float64(after.Resident-after.Ahead) / float64(before.Resident-before.Ahead)
+	if data := float64(after.Entries+after.Index) / float64(before.Entries+before.Index); grown > data*1.05 {
+		t.Errorf("resident memory has grown by %.1f %%, the data by %.1f %%", grown*100-100, data*100-100)
+	}
+	if split == 0 || after.HugeShare < 0.95 {
+		t.Errorf("%d KB were split, and %.1f %% are in huge pages", split>>10, after.HugeShare*100)
+	}
+}

@@ -33,6 +33,9 @@ type Heap struct {
 	partial [numClasses]uint32 // runs with free slots, newest first
 	apart   [numClasses]uint32 // the same, of AllocApart
 	count   [numClasses]uint32 // runs of the class
+	slots   [numClasses]uint32 // of them, but those of AllocApart
+	free    [numClasses]uint32 // of those slots
+	leaving uint32             // the run that Evacuate empties, or 0
 	all     [2]uint32          // lists of all runs: ordinary ones, those of AllocApart
 	bytes   int64              // in allocated slots
 	blocks  int64
@@ -119,6 +122,9 @@ func (h *Heap) take(id uint32) Ref {
 	b := bits.TrailingZeros64(^r.used[w])
 	h.a.keepCut(r)
 	r.used[w] |= 1 << b
+	if !r.apart {
+		h.free[r.class]--
+	}
 	if r.nfree--; r.nfree == 0 {
 		h.unlist(id, r)
 	}
@@ -154,6 +160,10 @@ func (h *Heap) newRun(c int, kind Kind) (uint32, error) {
 		h.a.pageRun[page+p] = id
 	}
 	h.count[c]++
+	if kind != apart {
+		h.slots[c] += uint32(slots)
+		h.free[c] += uint32(slots)
+	}
 	h.linkAll(id)
 	h.list(id, &h.a.runs[id])
 	return id, nil
@@ -201,6 +211,9 @@ func (h *Heap) Free(ref Ref) {
 	r.hint = min(r.hint, uint8(w))
 	h.bytes -= int64(r.slotSize)
 	r.nfree++
+	if !r.apart {
+		h.free[r.class]++
+	}
 	if !r.listed {
 		h.list(id, r)
 	}
@@ -243,6 +256,13 @@ func (h *Heap) Drop() {
 
 // release gives the run's pages and its record back.
 func (h *Heap) release(id uint32, r *run) {
+	if r.class != largeClass && !r.apart {
+		h.slots[r.class] -= uint32(r.nslots)
+		h.free[r.class] -= uint32(r.nfree)
+	}
+	if h.leaving == id {
+		h.leaving = 0
+	}
 	if r.allPrev != 0 {
 		h.a.runs[r.allPrev].allNext = r.allNext
 	} else {

@@ -64,7 +64,7 @@ func (a *Arena) Check(heaps []*Heap) error {
 func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int64) error {
 	a := h.a
 	var bytes, blocks int64
-	var count [numClasses + 1]uint32
+	var count, slots, free [numClasses + 1]uint32
 	for list, id := range h.all {
 		for ; id != 0; id = a.runs[id].allNext {
 			r := &a.runs[id]
@@ -73,6 +73,10 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 			}
 			owned[id] = true
 			count[r.class]++
+			if list == 0 {
+				slots[r.class] += uint32(r.nslots)
+				free[r.class] += uint32(r.nfree)
+			}
 			*inUse += int64(r.npages)
 			if r.apart != (list == 1) {
 				return fmt.Errorf("arena: run %d: apart is %v, it is in list %d", id, r.apart, list)
@@ -91,6 +95,9 @@ func (h *Heap) check(owned map[uint32]bool, taken map[uint32]uint32, inUse *int6
 	for c := range numClasses {
 		if count[c] != h.count[c] {
 			return fmt.Errorf("arena: heap has %d runs of class %d, counts %d", count[c], c, h.count[c])
+		}
+		if slots[c] != h.slots[c] || free[c] != h.free[c] {
+			return fmt.Errorf("arena: class %d of a heap has %d slots, %d of them free; counted are %d and %d", c, slots[c], free[c], h.slots[c], h.free[c])
 		}
 	}
 	return nil

@@ -59,15 +59,37 @@ func (t *Table) apart() bool {
 // moveEntry moves the entry at ref to where entries usually are. It returns
 // false if there is no room: then it may stay where it is.
 func (t *Table) moveEntry(ref arena.Ref) bool {
-	size := t.a.Size(ref)
-	to, err := t.entries.Alloc(size)
-	if err != nil {
-		return false
+	to, err := t.entries.Alloc(t.a.Size(ref))
+	if err == nil {
+		t.moveTo(ref, to)
 	}
+	return err == nil
+}
+
+// moveTo moves the entry at ref to a block of the same size.
+func (t *Table) moveTo(ref, to arena.Ref) {
+	size := t.a.Size(ref)
 	slot := t.slotOf(ref)
 	copy(t.a.Bytes(to, size), t.a.Bytes(ref, size))
 	*slot = makeSlot(to, slotTag(*slot), *slot&ttlBit != 0)
 	t.entries.Free(ref)
+}
+
+// Evacuate moves up to max entries from runs that hold few into others, so that the
+// memory is given back. It does nothing while the shard is part of a cut, or while
+// blocks wait to be freed after one, and tells whether there is more to do. Values
+// that have blocks of their own stay where they are: a block does not tell whose it is.
+func (t *Table) Evacuate(max int) (more bool) {
+	if t.guard.Mode != None || t.guard.Pending() {
+		return t.guard.Pending()
+	}
+	for ; max > 0; max-- {
+		from, to, ok := t.entries.Evacuate(apartMax)
+		if !ok {
+			return false
+		}
+		t.moveTo(from, to)
+	}
 	return true
 }
 

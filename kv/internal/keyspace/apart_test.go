@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -210,4 +211,62 @@ func TestForkedInPlace(t *testing.T) {
 	}
 	f.same(want)
 	f.check()
+}
+
+// TestEvacuate deletes most keys and has the rest moved together, while others are
+// written; while a cut is live, or what it kept waits, nothing is moved.
+func TestEvacuate(t *testing.T) {
+	f := newFixture(t)
+	rng := rand.New(rand.NewPCG(5, 6))
+	want := map[string]model{}
+	put := func(i int) {
+		if k := fmt.Sprint("key", i); f.ours(k) {
+			m := model{strings.Repeat("v", []int{3, 70, 300, 1900, 5000}[rng.IntN(5)]), int64(rng.IntN(2)) * 1000}
+			f.put(k, m.val, m.at)
+			want[k] = m
+		}
+	}
+	for i := range 20000 {
+		put(i)
+	}
+	f.a.BeginCut()
+	f.guard.Mode = PathCopy
+	for k := range want {
+		if rng.IntN(4) > 0 {
+			f.del(k)
+			delete(want, k)
+		}
+	}
+	refs := func() map[arena.Ref]bool {
+		all := map[arena.Ref]bool{}
+		for k := range want {
+			p, _ := f.tab.Lookup(f.hash(k), []byte(k))
+			all[p.entry] = true
+		}
+		return all
+	}
+	before := refs()
+	if f.tab.Evacuate(1000); !maps.Equal(before, refs()) {
+		t.Error("entries were moved under a cut")
+	}
+	f.guard.Mode = None
+	f.a.EndCut()
+	if !f.tab.Evacuate(1000) || !maps.Equal(before, refs()) {
+		t.Error("entries were moved while blocks wait to be freed")
+	}
+	for f.guard.Drain(100) {
+	}
+	runs := f.a.Stats().RunBytes
+	for n := 0; f.tab.Evacuate(20); n++ {
+		put(rng.IntN(20000))
+		if n%20 == 0 {
+			f.check()
+		}
+	}
+	if maps.Equal(before, refs()) {
+		t.Error("nothing was moved")
+	}
+	f.same(want)
+	f.check()
+	t.Logf("runs %d -> %d KB, entries %d KB", runs>>10, f.a.Stats().RunBytes>>10, f.tab.EntryBytes()>>10)
 }
