@@ -37,6 +37,11 @@ type readChunk struct {
 
 // newChunkReader starts to read the size bytes of src by n goroutines. The caller must call close.
 func newChunkReader(src io.ReaderAt, size int64, n int, sum bool) *chunkReader {
+	return startChunkReader(src, size, n, sum, 0)
+}
+
+// startChunkReader is newChunkReader whose goroutines run on threads that are nicer than the process by nice.
+func startChunkReader(src io.ReaderAt, size int64, n int, sum bool, nice int) *chunkReader {
 	r := &chunkReader{src: src, size: size, sum: sum, stop: make(chan struct{})}
 	n = int(max(1, min(int64(n), (size+chunkBytes-1)/chunkBytes)))
 	for range n {
@@ -47,7 +52,16 @@ func newChunkReader(src io.ReaderAt, size int64, n int, sum bool) *chunkReader {
 		r.workers = append(r.workers, w)
 	}
 	for i := range r.workers {
-		r.wg.Go(func() { r.work(i) })
+		r.wg.Go(func() {
+			if nice > 0 {
+				onOwnThread(func() {
+					lowerPriority(nice)
+					r.work(i)
+				})
+				return
+			}
+			r.work(i)
+		})
 	}
 	return r
 }

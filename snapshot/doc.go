@@ -1,5 +1,6 @@
 // Package snapshot saves a kv.Store to an RDB file and loads it, as a library
-// ([Save], [Load]) and as the background saver of a server ([Manager]).
+// ([Save], [Load], [Restore] into a running store) and as the background saver of
+// a server ([Manager]).
 //
 //	res, err := snapshot.Save(ctx, store, "/data/dump.rdb", snapshot.Options{Engine: snapshot.Thread})
 //	got, err := snapshot.Load(ctx, store, "/data/dump.rdb", snapshot.LoadOptions{})
@@ -29,8 +30,9 @@
 //     live server writes.
 //  3. What runs in the forked child (dump.go and childsink.go) neither allocates nor locks:
 //     see package fork. TestChildFiles holds it to that.
-//  4. The niced thread never takes a lock that a client may need: the View is
-//     closed by a goroutine of ordinary priority.
+//  4. The niced threads never take a lock that a client may need: the View is
+//     closed, and what Restore has parsed is inserted, by goroutines of ordinary
+//     priority.
 //
 // The package imports kv, snapshot/rdb and snapshot/internal/fork, and knows
 // nothing of commands, configuration files or connections.

@@ -83,7 +83,7 @@ func Load(ctx context.Context, store *kv.Store, path string, o LoadOptions) (Loa
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}
 	defer f.Close()
-	l, err := newLoader(f, store, o)
+	l, err := newLoader(f, store, o, 0)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}
@@ -145,12 +145,15 @@ type loader struct {
 	mu          sync.Mutex
 	err         error // of an inserter
 
-	big *kv.Loader // the parser's own, for big values
-	res LoadResult
+	big  *kv.Loader // for big values; used aside
+	jobs chan func() error
+	done chan error // of each job
+	res  LoadResult
 }
 
-// newLoader starts to read f. run must be called.
-func newLoader(f *os.File, into target, o LoadOptions) (*loader, error) {
+// newLoader starts to read f, on threads that are nicer than the process by nice. run must
+// be called.
+func newLoader(f *os.File, into target, o LoadOptions, nice int) (*loader, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -167,7 +170,7 @@ func newLoader(f *os.File, into target, o LoadOptions) (*loader, error) {
 	opts := rdb.DecoderOptions{SkipChecksum: o.NoChecksum}
 	if info.Mode().IsRegular() && l.size > 0 {
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
-		l.chunks = newChunkReader(f, l.size, o.Threads, !o.NoChecksum)
+		l.chunks = startChunkReader(f, l.size, o.Threads, !o.NoChecksum, nice)
 		l.dec = rdb.NewChunkDecoder(l.chunks, opts)
 	} else {
 		l.dec = rdb.NewDecoder(f, opts)
@@ -188,8 +191,15 @@ func (l *loader) run(ctx context.Context) error {
 		l.empty <- &batch{}
 	}
 	l.big = l.into.NewLoader()
+	l.jobs, l.done = make(chan func() error), make(chan error)
+	wg.Go(func() {
+		for job := range l.jobs {
+			l.done <- job()
+		}
+	})
 	err := l.read(ctx)
 	close(l.full)
+	close(l.jobs)
 	wg.Wait()
 	if l.chunks != nil {
 		l.chunks.close()
@@ -199,6 +209,13 @@ func (l *loader) run(ctx context.Context) error {
 		return l.err
 	}
 	return err
+}
+
+// aside runs what the parser wants done to the store or stage, and waits for it: the parser's
+// thread may have a low priority, and must take no lock that others wait for.
+func (l *loader) aside(job func() error) error {
+	l.jobs <- job
+	return <-l.done
 }
 
 // fail keeps the first error of an inserter.
@@ -311,7 +328,7 @@ func (l *loader) reserve(ev *rdb.Event) error {
 	// A hint, not trusted: the file cannot have more keys than it has room for.
 	n := min(ev.Keys, uint64(max(l.size-l.dec.Offset(), 0)/minRecord))
 	if n > 0 && l.into.Len(db) == 0 {
-		return l.into.Reserve(db, int64(n))
+		return l.aside(func() error { return l.into.Reserve(db, int64(n)) })
 	}
 	return nil
 }
@@ -325,7 +342,8 @@ func (l *loader) add(b *batch, ev *rdb.Event) error {
 	}
 	end := l.dec.Offset()
 	if len(ev.Key)+len(ev.Value) >= bigValue {
-		return l.insert(l.big, []kv.Record{rec}, []int64{end})
+		recs := []kv.Record{rec}
+		return l.aside(func() error { return l.insert(l.big, recs, []int64{end}) })
 	}
 	at := len(b.data)
 	b.data = append(append(b.data, ev.Key...), ev.Value...)

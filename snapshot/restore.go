@@ -17,7 +17,7 @@ type RestoreOptions struct {
 	// database Into of the store, which becomes empty if the file has no such database.
 	Only *int
 	Into int // meaningless without Only
-	// Progress and Aux are as in LoadOptions.
+	// Progress and Aux are as in LoadOptions, but called by a goroutine of their own.
 	Progress func(loaded, total int64)
 	Aux      func(name, value string)
 }
@@ -28,7 +28,8 @@ type RestoreOptions struct {
 // for both meanwhile; they take the others' place when the whole file has proved sound.
 // After an error, which is one of those of Load, or when ctx is done before that, the store
 // is as it was. Writes of clients to what is replaced are lost if they come before the
-// exchange. A live View keeps the old data.
+// exchange. A live View keeps the old data. Reading and parsing are done by threads of low
+// priority.
 func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions) (LoadResult, error) {
 	start := time.Now()
 	f, err := os.Open(path)
@@ -39,11 +40,11 @@ func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions
 	stage := store.NewStage()
 	defer stage.Close()
 	l, err := newLoader(f, stage, LoadOptions{Threads: o.Threads, NoChecksum: o.NoChecksum,
-		Only: o.Only, Into: o.Into, Progress: o.Progress, Aux: o.Aux})
+		Only: o.Only, Into: o.Into, Progress: o.Progress, Aux: o.Aux}, threadNice)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}
-	if err = l.run(ctx); err == nil {
+	if err = runNice(ctx, l); err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -56,4 +57,15 @@ func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions
 	}
 	l.res.Took = time.Since(start)
 	return l.res, nil
+}
+
+// runNice runs the load, whose parser gives way to those who serve clients. So do those
+// who read the file; the inserters, which wait for both, do not: they hold locks.
+func runNice(ctx context.Context, l *loader) error {
+	done := make(chan error)
+	go onOwnThread(func() {
+		lowerPriority(threadNice)
+		done <- l.run(ctx)
+	})
+	return <-done
 }

@@ -354,6 +354,20 @@ func TestRestoreOften(t *testing.T) {
 	})
 }
 
+// TestRestoreIsNice: who parses gives way to clients, and nobody stays nice.
+func TestRestoreIsNice(t *testing.T) {
+	path := threeDatabases(t)
+	before := niceness(t, os.Getpid())
+	during := -1
+	if _, err := Restore(context.Background(), openStore(t, kv.Options{}), path,
+		RestoreOptions{Aux: func(_, _ string) { during = niceness(t, 0) }}); err != nil {
+		t.Fatal(err)
+	}
+	if now := niceness(t, os.Getpid()); during != min(before+threadNice, 19) || now != before {
+		t.Errorf("niceness %d before, %d during, %d after", before, during, now)
+	}
+}
+
 // TestLoadFIFO: what can only be read once, from its start, can be loaded.
 func TestLoadFIFO(t *testing.T) {
 	file, err := os.ReadFile(threeDatabases(t))
