@@ -16,25 +16,25 @@ const (
 // the content and frees the old one. It returns false when no class of blocks is
 // sparse, or what is free cannot take what is in any run.
 func (h *Heap) Evacuate(maxSize int) (from, to Ref, ok bool) {
-	if h.leaving == 0 || !h.sparse(int(h.a.runs[h.leaving].class)) {
+	r := &h.a.runs[h.leaving]
+	if h.leaving == 0 || !h.sparse(int(r.class)) || !h.fits(r) { // others were at work meanwhile
 		if h.leaving = h.sparsest(maxSize); h.leaving == 0 {
 			return 0, 0, false
 		}
+		r = &h.a.runs[h.leaving]
 	}
-	r := &h.a.runs[h.leaving]
 	dest := h.partial[r.class]
 	if dest == h.leaving {
 		dest = r.next
-	}
-	if dest == 0 { // its free slots were taken meanwhile
-		h.leaving = 0
-		return 0, 0, false
 	}
 	return r.block(r.firstUsed()), h.take(dest), true
 }
 
 // sparse tells whether too many slots of a class are free.
 func (h *Heap) sparse(c int) bool { return h.free[c]*sparseShare > h.slots[c] }
+
+// fits tells whether what is in a run has room in the others of its class.
+func (h *Heap) fits(r *run) bool { return h.free[r.class]-uint32(r.nfree) >= uint32(r.nslots-r.nfree) }
 
 // sparsest returns the run with the greatest share of free slots, of the first ones
 // of a sparse class that have any, if all that is in it has room elsewhere.
@@ -53,7 +53,7 @@ func (h *Heap) sparsest(maxSize int) uint32 {
 				best = id
 			}
 		}
-		if r := &h.a.runs[best]; best != 0 && h.free[c]-uint32(r.nfree) >= uint32(r.nslots-r.nfree) {
+		if best != 0 && h.fits(&h.a.runs[best]) {
 			return best
 		}
 	}
