@@ -11,7 +11,8 @@ import (
 
 // schedule says when saves are due: the five fields of a crontab (minute, hour,
 // day of the month, month, day of the week), or @hourly, @daily, @weekly, @monthly,
-// @yearly, "@every 90m". A nil schedule has no times.
+// @yearly, "@every 90m". Times are local unless "TZ=Europe/Berlin " stands in front. A nil
+// schedule has no times.
 //
 // On the days when the clock is changed, times of fixed hours come once: one that the
 // clock passes over comes when it would have come without the change, and of
@@ -24,26 +25,46 @@ type schedule struct {
 
 // parseSchedule returns the schedule of an expression, nil for an empty one.
 func parseSchedule(expr string) (*schedule, error) {
-	trimmed := strings.TrimSpace(expr)
-	switch {
-	case trimmed == "":
+	text, loc := strings.TrimSpace(expr), time.Local
+	if text == "" {
 		return nil, nil
-	case strings.HasPrefix(trimmed, "TZ=") || strings.HasPrefix(trimmed, "CRON_TZ="): // the parser panics at some
-		return nil, fmt.Errorf("schedule %q: a time zone cannot be given, times are local", expr)
 	}
-	spec, err := cron.ParseStandard(trimmed)
+	fail := func(err error) (*schedule, error) { return nil, fmt.Errorf("schedule %q: %w", expr, err) }
+	if zone, rest, ok := cutZone(text); ok {
+		var err error
+		if loc, err = time.LoadLocation(zone); err != nil {
+			return fail(err)
+		}
+		if _, _, again := cutZone(rest); again {
+			return fail(errors.New("a second time zone"))
+		}
+		text = rest
+	}
+	spec, err := cron.ParseStandard(text)
 	if err != nil {
-		return nil, fmt.Errorf("schedule %q: %w", expr, err)
+		return fail(err)
 	}
-	s := &schedule{spec: spec, loc: time.Local}
+	s := &schedule{spec: spec, loc: loc}
 	if fields, ok := spec.(*cron.SpecSchedule); ok {
 		const everyHour = 1<<24 - 1
 		s.wall = fields.Hour&everyHour != everyHour
 		if spec.Next(time.Now().UTC()).IsZero() {
-			return nil, fmt.Errorf("schedule %q: %w", expr, errNeverDue)
+			return fail(errNeverDue)
 		}
 	}
 	return s, nil
+}
+
+// cutZone splits an expression that begins with a time zone. The parser would do
+// that too, but panics at a zone with nothing behind it.
+func cutZone(text string) (zone, rest string, ok bool) {
+	for _, prefix := range []string{"TZ=", "CRON_TZ="} {
+		if after, found := strings.CutPrefix(text, prefix); found {
+			zone, rest, _ = strings.Cut(after, " ")
+			return zone, strings.TrimSpace(rest), true
+		}
+	}
+	return "", text, false
 }
 
 var errNeverDue = errors.New("it never comes due")

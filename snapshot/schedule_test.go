@@ -79,9 +79,21 @@ func TestScheduleParse(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "0 0 30 2 *", "@often", "@every soon", "*/0 * * * *",
-		"TZ=", "TZ=UTC", "CRON_TZ=UTC\t* * * * *", "TZ=UTC * * * * *"} {
+		"TZ=", "TZ=UTC", "TZ=UTC ", "CRON_TZ=UTC\t* * * * *", "TZ=Atlantis * * * * *", "TZ=UTC TZ=UTC", "TZ=UTC CRON_TZ="} {
 		if _, err := parseSchedule(bad); err == nil || !strings.Contains(err.Error(), strings.TrimSpace(bad[:1])) {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestScheduleOfAnotherZone(t *testing.T) {
+	for _, expr := range []string{"CRON_TZ=America/New_York 30 2 * * *", " TZ=America/New_York  30 2 * * * "} {
+		s, err := parseSchedule(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sequence(s, at(t, "2026-03-06T12:00:00Z"), 2); got != "7T02:30-05 8T03:30-04" {
+			t.Errorf("%q: %s", expr, got)
 		}
 	}
 }
