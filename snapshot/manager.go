@@ -108,7 +108,7 @@ func (m *Manager) Close() {
 		<-r.done
 	}
 	m.gone.Wait()
-	m.hooks.close()
+	m.hooks.close(0)
 	m.forker.Close()
 }
 
@@ -288,7 +288,9 @@ func (m *Manager) end(r *running, settings *Settings, res Result, err error) {
 	m.note(r, &res, err, cancelled)
 	m.run = nil
 	m.mu.Unlock()
-	m.runHook(r, settings, &res, err, cancelled, kept)
+	if settings.Hook != "" {
+		m.addHook(r, settings, &res, err, cancelled, kept)
+	}
 	r.cancel(nil)
 	close(r.done)
 	select {
@@ -355,7 +357,9 @@ func (m *Manager) saveNow(r *running, settings *Settings) (Result, error) {
 
 // saveHeld saves in the foreground; the slot stays taken.
 func (m *Manager) saveHeld(r *running, settings *Settings) (Result, error) {
-	s, err := begin(m.o.Store, settings.path(), settings.options(Foreground, 0), m.forker)
+	o := settings.options(Foreground, 0)
+	o.RateLimit = 0 // every writer waits
+	s, err := begin(m.o.Store, settings.path(), o, m.forker)
 	if err != nil {
 		return Result{Engine: Foreground}, err
 	}
@@ -424,8 +428,9 @@ func (m *Manager) WriteDenied() string {
 func (m *Manager) HasSavePoints() bool { return len(m.o.Settings().SavePoints) > 0 }
 
 // Shutdown prepares the end of the server: it ends a background save in progress
-// and, with save set, saves in the foreground and waits for the hook of that. After
-// an error the Manager works on. Otherwise Close should follow.
+// and, with save set, saves in the foreground. What hooks there are may end, within
+// the time that one may take. After an error the Manager works on. Otherwise Close
+// should follow.
 func (m *Manager) Shutdown(save bool) error {
 	m.mu.Lock()
 	m.scheduled = nil
@@ -441,14 +446,14 @@ func (m *Manager) Shutdown(save bool) error {
 		r = m.run
 		m.mu.Unlock()
 	}
-	if !save {
-		return nil
+	if save {
+		m.o.Log.Info("Saving the final RDB snapshot before exiting.")
+		if err := m.Save(); err != nil {
+			m.o.Log.Warn("Error trying to save the DB, can't exit.")
+			return err
+		}
 	}
-	m.o.Log.Info("Saving the final RDB snapshot before exiting.")
-	if err := m.Save(); err != nil {
-		m.o.Log.Warn("Error trying to save the DB, can't exit.")
-		return err
-	}
-	m.hooks.wait()
+	settings := m.o.Settings()
+	m.hooks.close(settings.hookTimeout())
 	return nil
 }

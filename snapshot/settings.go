@@ -50,6 +50,14 @@ const MinMemoryLimit = 64 << 20
 // path returns where the dump is.
 func (s *Settings) path() string { return filepath.Join(s.Dir, s.Filename) }
 
+// hookTimeout returns how long a hook may take.
+func (s *Settings) hookTimeout() time.Duration {
+	if s.HookTimeout <= 0 {
+		return time.Minute
+	}
+	return s.HookTimeout
+}
+
 // options returns how to save, of data that take so many bytes.
 func (s *Settings) options(engine Engine, data int64) Options {
 	o := Options{Engine: engine, NoCompress: s.NoCompress, NoChecksum: s.NoChecksum,

@@ -158,3 +158,35 @@ func (m *Manager) report() {
 	extra, _, _, _ := s.extra()
 	m.o.Log.Info(fmt.Sprintf("Background saving: %v, %d of %d keys, extra memory %d MB, %s", s.stage(), done, total, extra>>20, left))
 }
+
+// addHook has the hook run for a save that has ended.
+func (m *Manager) addHook(r *running, settings *Settings, res *Result, err error, cancelled bool, kept string) {
+	env := hookEnv{Result: "ok", Path: res.Path, Kept: kept, Name: r.Name, Engine: r.engine.String(), Reason: r.Reason,
+		Verified: verdict(res, err), Keys: res.Keys, Bytes: res.Bytes, Seconds: res.Took.Seconds()}
+	switch {
+	case cancelled:
+		env.Result, env.Error = "cancelled", err.Error()
+	case err != nil:
+		env.Result, env.Error = "error", err.Error()
+	}
+	if env.Path == "" { // it did not come so far
+		env.Path = r.path
+	}
+	if err := m.hooks.add(hookRun{Command: settings.Hook, Timeout: settings.hookTimeout(), Env: env}); err != nil {
+		m.hookEnded(hookReport{Env: env, Err: err})
+	}
+}
+
+// hookEnded notes how a hook went.
+func (m *Manager) hookEnded(h hookReport) {
+	text := "ok"
+	if h.Err != nil {
+		text = h.Err.Error()
+		m.o.Log.Warn(text)
+	} else {
+		m.o.Log.Info(fmt.Sprintf("save-hook: done in %.3f seconds. %s", h.Took.Seconds(), h.Output))
+	}
+	m.mu.Lock()
+	m.stat.hook = text
+	m.mu.Unlock()
+}
