@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,7 +16,10 @@ import (
 
 // decodeEntries reads a whole file: its keys, and its metadata as "k=v k=v ".
 func decodeEntries(r io.Reader, opts DecoderOptions) (list []entry, aux string, err error) {
-	d := NewDecoder(r, opts)
+	return entriesOf(NewDecoder(r, opts))
+}
+
+func entriesOf(d *Decoder) (list []entry, aux string, err error) {
 	var ev Event
 	for {
 		if err := d.Next(&ev); err != nil {
@@ -233,12 +237,17 @@ func TestDecoderMemory(t *testing.T) {
 	} {
 		for _, tail := range []int{0, 4, 8, 16, 32, 64, 4096, 300_000} {
 			var before, after runtime.MemStats
-			r := strings.NewReader(file + strings.Repeat("x", tail))
-			runtime.ReadMemStats(&before)
-			_, _, err := decodeEntries(r, DecoderOptions{})
-			runtime.ReadMemStats(&after)
-			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == nil {
-				t.Errorf("%s: %d bytes allocated, %v", name, used, err)
+			all := file + strings.Repeat("x", tail)
+			for _, d := range []*Decoder{
+				NewDecoder(strings.NewReader(all), DecoderOptions{}),
+				NewChunkDecoder(&pieces{file: []byte(all), max: 1 << 20, rng: testRand()}, DecoderOptions{}),
+			} {
+				runtime.ReadMemStats(&before)
+				_, _, err := entriesOf(d)
+				runtime.ReadMemStats(&after)
+				if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == nil {
+					t.Errorf("%s: %d bytes allocated, %v", name, used, err)
+				}
 			}
 		}
 	}
@@ -271,6 +280,31 @@ func TestDecoderSizes(t *testing.T) {
 		file := encodeEntries(t, list, 64<<10, EncoderOptions{Checksum: true, Compress: compress})
 		for _, size := range []int{minReadBuffer, minReadBuffer + 1, 5000, 20_000} {
 			got, _, err := decodeEntries(bytes.NewReader(file), DecoderOptions{BufferSize: size})
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareEntries(t, got, list)
+		}
+	}
+}
+
+// TestChunkDecoderSizes: the same with chunks, which a string may fill or go beyond.
+func TestChunkDecoderSizes(t *testing.T) {
+	sizes := []int{0, 63, 1000, ChunkRoom/4 - 1, ChunkRoom / 4, ChunkRoom/4 + 1, ChunkRoom, 3 * ChunkRoom}
+	rng := testRand()
+	var list []entry
+	for _, k := range sizes {
+		for _, v := range sizes {
+			list = append(list, entry{0, string(randomBytes(rng, k)), string(randomBytes(rng, v)), 0},
+				entry{0, string(sampleJSON(rng, k)), string(sampleJSON(rng, v)), int64(k + 1)},
+				entry{0, strconv.Itoa(k), strconv.Itoa(-v), 0})
+		}
+	}
+	for _, compress := range []bool{false, true} {
+		file := encodeEntries(t, list, 64<<10, EncoderOptions{Checksum: true, Compress: compress})
+		for _, largest := range []int{500, 20_000, 1 << 20, len(file)} {
+			c := &pieces{file: file, max: largest, rng: rng}
+			got, _, err := entriesOf(NewChunkDecoder(c, DecoderOptions{}))
 			if err != nil {
 				t.Fatal(err)
 			}
