@@ -53,14 +53,7 @@ func startChunkReader(src io.ReaderAt, size int64, n int, sum bool, nice int) *c
 	}
 	for i := range r.workers {
 		r.wg.Go(func() {
-			if nice > 0 {
-				onOwnThread(func() {
-					lowerPriority(nice)
-					r.work(i)
-				})
-				return
-			}
-			r.work(i)
+			atNice(nice, func() { r.work(i) })
 		})
 	}
 	return r

@@ -196,7 +196,7 @@ func newVerifier(src io.ReaderAt, size int64, o VerifyOptions) *verifier {
 	if o.Full {
 		values = rdb.CheckValues
 	}
-	chunks := newChunkReader(src, size, o.Threads, !o.NoChecksum)
+	chunks := startChunkReader(src, size, o.Threads, !o.NoChecksum, o.nice)
 	v := &verifier{o: o, now: o.Now.UnixMilli(), chunks: chunks,
 		dec: rdb.NewChunkDecoder(chunks, rdb.DecoderOptions{SkipChecksum: o.NoChecksum, Values: values, AllTypes: o.AllTypes}),
 		rep: VerifyReport{Size: size}, dbs: map[int]*DatabaseCounts{}}
