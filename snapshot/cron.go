@@ -45,10 +45,11 @@ func (m *Manager) cron() {
 		return
 	}
 	var q Request
-	if m.scheduled != nil {
-		q = *m.scheduled
+	onTime := m.onTime
+	if len(m.scheduled) > 0 {
+		q = m.scheduled[0]
 		q.Schedule = true
-		m.scheduled = nil
+		m.scheduled = m.scheduled[1:]
 	} else if point := m.due(settings.SavePoints, now.Sub(st.lastSave)); point != nil {
 		q.Reason = fmt.Sprintf("%d changes in %d seconds", point.Changes, point.Seconds)
 		m.o.Log.Info(q.Reason + ". Saving...")
@@ -58,12 +59,15 @@ func (m *Manager) cron() {
 		m.mu.Unlock()
 		return
 	}
-	m.onTime = false
+	m.onTime = onTime && !q.whole() // any save of the dump will do
 	m.mu.Unlock()
-	// A scheduled save is tried again if another snapshot is live, or somebody else
-	// was faster; a save point is reached the next time too.
-	if _, err := m.Start(q); err != nil && !errors.Is(err, ErrInProgress) && !errors.Is(err, ErrBusy) {
-		return // Start has logged it
+	// Start has logged what went wrong. A scheduled save is tried again if another
+	// snapshot is live, or somebody else was faster; a save point is reached the next
+	// time too; a time of the schedule must be remembered.
+	if _, err := m.Start(q); errors.Is(err, ErrInProgress) || errors.Is(err, ErrBusy) {
+		m.mu.Lock()
+		m.onTime = m.onTime || onTime
+		m.mu.Unlock()
 	}
 }
 

@@ -80,7 +80,7 @@ func (m *Manager) Info() Info {
 		TotalForks:           st.forks,
 		LastExtraMemoryPeak:  st.extra,
 		LastError:            st.lastError,
-		Scheduled:            m.scheduled != nil,
+		Scheduled:            len(m.scheduled) > 0,
 		CurrentETASeconds:    -1,
 		LastReason:           st.reason,
 		LastAutoReason:       st.autoReason,

@@ -30,7 +30,7 @@ type Manager struct {
 
 	mu        sync.Mutex // guards what follows; never held during anything slow
 	run       *running   // the save in progress
-	scheduled *Request   // what to save when nothing is in progress
+	scheduled []Request  // what to save when nothing is in progress
 	stat      stats
 	rate      writeRate
 	timer     scheduler
@@ -49,6 +49,7 @@ type running struct {
 	Request
 	path       string
 	engine     Engine
+	auto       bool // Auto has chosen the engine
 	background bool
 	restoring  bool
 	data       int64 // bytes of keys and values
@@ -145,7 +146,7 @@ func (m *Manager) Start(q Request) (status string, err error) {
 		m.mu.Unlock()
 		return "", ErrClosed
 	case m.run != nil && q.Schedule:
-		m.scheduled = &q
+		m.schedule(q)
 		m.mu.Unlock()
 		return StatusScheduled, nil
 	case m.run != nil:
@@ -163,7 +164,7 @@ func (m *Manager) Start(q Request) (status string, err error) {
 			return "", ErrBusy
 		}
 		m.mu.Lock()
-		m.scheduled = &q
+		m.schedule(q)
 		m.mu.Unlock()
 		return StatusScheduled, nil
 	}
@@ -175,6 +176,18 @@ func (m *Manager) Start(q Request) (status string, err error) {
 		status += " to " + filepath.Base(path)
 	}
 	return status, nil
+}
+
+// schedule has a save begin later, instead of one to the same place that waits
+// already; m.mu is held.
+func (m *Manager) schedule(q Request) {
+	for i := range m.scheduled {
+		if s := &m.scheduled[i]; s.Name == q.Name && s.whole() == q.whole() {
+			*s = q
+			return
+		}
+	}
+	m.scheduled = append(m.scheduled, q)
 }
 
 // target returns where a save goes.
@@ -214,12 +227,13 @@ func (m *Manager) choose(r *running, s *Settings, in autoInputs) {
 	in.Seconds = expectedSeconds(r.data, st.savedData, st.savedIn)
 	in.LimitEngine = st.overran
 	r.engine, st.autoReason = chooseAuto(in)
+	r.auto = true
 }
 
 // launch takes the cut and leaves the rest to a goroutine.
 func (m *Manager) launch(r *running, settings *Settings) error {
 	o := settings.options(r.engine, r.data)
-	o.DB, o.HoldWrites = r.DB, m.o.HoldWrites
+	o.DB, o.HoldWrites, o.synced = r.DB, m.o.HoldWrites, m.o.synced
 	s, err := begin(m.o.Store, r.path, o, m.forker)
 	if err != nil {
 		m.gone.Done()
@@ -264,7 +278,7 @@ func (m *Manager) began(r *running, s *saving) {
 
 // engineText names the engine of a save, and why Auto has chosen it.
 func (m *Manager) engineText(r *running) string {
-	if r.Engine == r.engine {
+	if !r.auto {
 		return r.engine.String()
 	}
 	m.mu.Lock()
@@ -340,6 +354,7 @@ func (m *Manager) Save() error {
 		return ErrInProgress
 	}
 	r := m.claim(Request{Engine: Foreground, Reason: "SAVE"}, false)
+	r.path = settings.path()
 	m.mu.Unlock()
 	_, err := m.saveNow(r, &settings)
 	return err
@@ -372,7 +387,7 @@ func (m *Manager) saveHeld(r *running, settings *Settings) (Result, error) {
 func (m *Manager) Cancel() error {
 	m.mu.Lock()
 	r := m.run
-	scheduled := m.scheduled != nil
+	scheduled := len(m.scheduled) > 0
 	m.scheduled = nil
 	m.mu.Unlock()
 	if r == nil || !r.background {

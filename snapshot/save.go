@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -53,6 +54,8 @@ type Options struct {
 	MemoryLimit int64
 	Overrun     Overrun
 	HoldWrites  func(on bool)
+
+	synced func(f *os.File) // for tests: called when the disk has everything
 }
 
 // ErrNoDB is returned for an Options.DB that the store does not have.
@@ -303,6 +306,9 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	if err == nil {
 		s.phase.Store(phaseSyncing)
 		err = s.out.sync()
+		if s.o.synced != nil {
+			s.o.synced(s.out.f)
+		}
 	}
 	if err == nil {
 		err = s.verify(ctx, &res)
@@ -323,10 +329,15 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	return res, nil
 }
 
-// fail gives the save up because of err.
+// fail gives the save up because of err. It is for the watcher, before the View
+// is closed.
 func (s *saving) fail(err error) {
-	if s.failure.CompareAndSwap(nil, &err) {
-		s.cancel()
+	if !s.failure.CompareAndSwap(nil, &err) {
+		return
+	}
+	s.cancel()
+	if s.crew != nil {
+		s.crew.abandon()
 	}
 }
 

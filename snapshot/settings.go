@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -99,7 +100,9 @@ type ManagerOptions struct {
 	// "save-thread" and "cow-fault".
 	Latency func(event string, d time.Duration)
 
-	now func() time.Time // for tests
+	// For tests.
+	now    func() time.Time
+	synced func(f *os.File) // as Options.synced
 }
 
 // Errors of a Manager.

@@ -50,7 +50,10 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 			st.lastSave, st.deniedBy = now, ""
 			m.denied.Store(false)
 		}
-		st.failed, st.lastError, st.overran = false, "", 0
+		st.failed, st.lastError = false, ""
+		if r.whole() && r.background { // one database, or a moment without writers, shows nothing
+			st.overran = 0
+		}
 	case !cancelled:
 		st.lastError = err.Error()
 		if r.background {
@@ -82,7 +85,9 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 		if r.engine == Thread {
 			m.o.Latency("save-thread", res.EndPause)
 		}
-		m.o.Latency("cow-fault", res.FaultPeak)
+		if res.FaultPeak > 0 {
+			m.o.Latency("cow-fault", res.FaultPeak)
+		}
 	}
 }
 

@@ -73,6 +73,7 @@ func (w *watcher) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			w.s.faults.Store(minorFaults() - w.atStart)
+			w.s.throttled.Store(0)
 			return
 		case now := <-tick.C:
 			w.look(now)
@@ -117,6 +118,21 @@ func (w *watcher) limit(used int64) {
 		w.throttle(float64(used) / float64(limit))
 	} else if used >= limit {
 		s.fail(&LimitError{Engine: s.o.Engine, Used: used, Limit: limit})
+	}
+}
+
+// abandon makes the crew end, and has writers keep nothing more for it than what
+// the shards at work have: a lane may be stuck in a write to a disk that stands still.
+func (c *crew) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = errStopped
+	}
+	for shard := range c.dump.view.Shards() {
+		if !c.started || !c.taken[shard] {
+			c.dump.view.Release(shard)
+		}
 	}
 }
 

@@ -1,0 +1,375 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"kvd/kv"
+	"kvd/snapshot/internal/fork"
+)
+
+// blockSize is the size of the values of these tests, in bytes.
+const blockSize = 64 << 10
+
+// blockStore returns a store of incompressible values.
+func blockStore(t testing.TB, megabytes int) *kv.Store {
+	s := openStore(t, kv.Options{})
+	value := noise(blockSize)
+	for i := range megabytes << 20 / blockSize {
+		set(t, s, i%2, fmt.Sprint("block:", i), value, 0)
+	}
+	return s
+}
+
+// replacers replace the values of a blockStore, one after the other, at a rate
+// that they never make up for, so that what they write in a time is bounded.
+type replacers struct {
+	quit, held atomic.Bool
+	written    atomic.Int64 // bytes
+	heldTimes  atomic.Int64
+	wg         sync.WaitGroup
+}
+
+// replace starts them; they write perMilli bytes a millisecond at most.
+func replace(s *kv.Store, megabytes, perMilli int) *replacers {
+	w := &replacers{}
+	value := noise(blockSize)
+	w.wg.Go(func() {
+		for i := 0; !w.quit.Load(); {
+			for n := 0; n < perMilli && !w.held.Load(); n += blockSize {
+				n := i % (megabytes << 20 / blockSize)
+				if err := s.DB(n%2).Set([]byte(fmt.Sprint("block:", n)), []byte(value)); err != nil {
+					panic(err)
+				}
+				i++
+				w.written.Add(blockSize)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+	return w
+}
+
+func (w *replacers) stop() {
+	w.quit.Store(true)
+	w.wg.Wait()
+}
+
+// hold is for HoldWrites.
+func (w *replacers) hold(on bool) {
+	if w.held.Swap(on) == on {
+		panic("HoldWrites says the same twice")
+	}
+	if on {
+		w.heldTimes.Add(1)
+	}
+}
+
+// limited returns those engines that a limit concerns.
+func limited() []Engine {
+	if fork.RaceEnabled {
+		return []Engine{Thread}
+	}
+	return []Engine{Fork, Thread}
+}
+
+// A save that comes to its limit is given up; all that can be seen tells so, and
+// the next save point tries the other engine, once.
+func TestLimitAborts(t *testing.T) {
+	const megabytes, perMilli = 112, 2 * blockSize
+	s := blockStore(t, megabytes)
+	for _, engine := range limited() {
+		r := newRig(t, s, engine)
+		intact := oldDump(t, r.path())
+		r.change(func(s *Settings) {
+			s.MemoryLimit, s.RateLimit, s.NoCompress = 1, 1<<20, true
+			s.SavePoints = []SavePoint{{60, 1}}
+		})
+		const limit = MinMemoryLimit // what 1 is raised to
+		exact := false
+		for attempt := 0; attempt < 3 && !exact; attempt++ { // the machine may be busy
+			w := replace(s, megabytes, perMilli)
+			r.start(engine.String())
+			if in := r.Info(); in.CurrentLimitBytes != limit || in.CurrentThrottled != 0 {
+				t.Errorf("%v: %+v", engine, in)
+			}
+			in := r.wait()
+			w.stop()
+			var used, named int64
+			_, text, _ := strings.Cut(in.LastError, "the extra memory of the save (")
+			if n, err := fmt.Sscanf(text, "engine "+engine.String()+", %d bytes) has come to the limit of save-memory-limit (%d bytes)",
+				&used, &named); n != 2 {
+				t.Fatalf("%v: the error is %q: %v", engine, in.LastError, err)
+			}
+			if !in.LastLimitReached || in.LastBgsaveOK || named != limit || used < limit || in.LastVerified != "no" ||
+				in.LastExtraMemoryPeak < used-8<<20 || in.LastExtraMemoryPeak > limit+48<<20 {
+				t.Errorf("%v: %+v", engine, in)
+			}
+			exact = used <= limit+30*perMilli && in.LastExtraMemoryPeak <= limit+30*perMilli
+			t.Logf("%v: given up at %.1f MB, peak %.1f MB", engine, float64(used)/(1<<20), float64(in.LastExtraMemoryPeak)/(1<<20))
+			intact()
+		}
+		if !exact {
+			t.Errorf("%v: more was used than the limit and the writes of 30 ms, three times", engine)
+		}
+		in := r.Info()
+		if got := r.WriteDenied(); got != in.LastError {
+			t.Errorf("%v: denied %q", engine, got)
+		}
+		r.change(func(s *Settings) { s.StopWritesOnError = false })
+		if got := r.WriteDenied(); got != "" {
+			t.Errorf("%v: denied %q", engine, got)
+		}
+		r.logged("Background saving error (engine "+engine.String()+", asked for by BGSAVE)", "save-memory-limit (67108864 bytes)")
+
+		r.change(func(s *Settings) { s.RateLimit, s.Verify = 0, VerifyNo })
+		other, why := Fork, "the last save, by thread, reached save-memory-limit"
+		if engine == Fork {
+			other, why = Thread, "the last save, by fork, reached save-memory-limit"
+		}
+		if fork.RaceEnabled {
+			other, why = Thread, "this program cannot fork"
+		}
+		db := 1 // a small save beside it is no reason to try it again
+		if _, err := r.Manager.Start(Request{Engine: engine, DB: &db}); err != nil {
+			t.Fatal(err)
+		}
+		r.wait()
+		r.clock.Add(70)
+		r.cron()
+		in = r.wait()
+		if in.LastType != other.String() || in.LastReason != "1 changes in 60 seconds" || !strings.HasPrefix(in.LastAutoReason, why) ||
+			!in.LastBgsaveOK || in.LastLimitReached || in.LastError != "" || r.WriteDenied() != "" || in.LastVerified != "no" {
+			t.Errorf("%v: the next save: %+v", engine, in)
+		}
+		r.logged("engine " + other.String() + ", chosen since " + why)
+		set(t, s, 0, "one", "change", 0)
+		r.clock.Add(70)
+		r.cron()
+		if in = r.wait(); in.LastType != engine.String() || !in.LastBgsaveOK || in.ChangesSinceLastSave != 0 {
+			t.Errorf("%v: the one after that: %+v", engine, in)
+		}
+		r.Close()
+	}
+}
+
+// run is a save with a limit of its own, which Settings would raise, and the
+// writers beside it.
+type limitedRun struct {
+	sv     *saving
+	w      *replacers
+	forker *fork.Forker
+	path   string
+	intact func()
+}
+
+func startLimited(t *testing.T, s *kv.Store, megabytes int, o Options) *limitedRun {
+	t.Helper()
+	l := &limitedRun{path: filepath.Join(t.TempDir(), "dump.rdb"), forker: fork.New()}
+	t.Cleanup(l.forker.Close)
+	l.intact = oldDump(t, l.path)
+	l.w = replace(s, megabytes, 2*blockSize)
+	o.NoCompress, o.HoldWrites = true, l.w.hold
+	var err error
+	if l.sv, err = begin(s, l.path, o, l.forker); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Writers that wait when they are told to keep the save at its limit; whatever
+// becomes of it, they are let go.
+func TestLimitThrottles(t *testing.T) {
+	const megabytes = 24
+	const limit = 8 << 20
+	s := blockStore(t, megabytes)
+	o := Options{MemoryLimit: limit, Overrun: OverrunThrottle}
+	for _, engine := range limited() {
+		o.Engine, o.RateLimit = engine, 32<<20
+		l := startLimited(t, s, megabytes, o)
+		res, err := l.sv.finish(context.Background())
+		l.w.stop()
+		if err != nil || l.w.held.Load() || l.w.heldTimes.Load() == 0 || res.Extra < limit*3/4 || res.Extra > limit+8<<20 ||
+			l.sv.throttled.Load() != 0 {
+			t.Errorf("%v: %+v %v, held %d times, extra %.1f MB", engine, res, err, l.w.heldTimes.Load(), float64(res.Extra)/(1<<20))
+		}
+		if n := len(readDump(t, l.path)); int64(n) != res.Keys {
+			t.Errorf("%v: %d keys, want %d", engine, n, res.Keys)
+		}
+
+		o.RateLimit = 1 << 20
+		ends := map[string]func(l *limitedRun, cancel func()){
+			"cancelled": func(_ *limitedRun, cancel func()) { cancel() },
+			"killed":    func(l *limitedRun, _ func()) { _ = syscall.Kill(l.sv.job.Pid(), syscall.SIGKILL) },
+			"error":     func(l *limitedRun, _ func()) { _ = l.sv.crew.file.fail(syscall.EIO) },
+		}
+		for what, end := range ends {
+			if engine == Fork && what == "error" || engine == Thread && what == "killed" {
+				continue
+			}
+			l := startLimited(t, s, megabytes, o)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error)
+			go func() { _, err := l.sv.finish(ctx); ended <- err }()
+			within(t, 5*time.Second, "writers wait for longer and longer", func() bool { return l.sv.throttled.Load() >= 900 })
+			end(l, cancel)
+			if err := <-ended; err == nil || l.w.held.Load() || l.sv.throttled.Load() != 0 {
+				t.Errorf("%v, %s: %v, writers held: %v, throttled %d", engine, what, err, l.w.held.Load(), l.sv.throttled.Load())
+			}
+			cancel()
+			l.w.stop()
+			l.intact()
+		}
+	}
+}
+
+// The share of the time that writers wait grows from three quarters of the limit on.
+func TestThrottleShare(t *testing.T) {
+	held, ticks := false, 0
+	w := &watcher{s: &saving{o: Options{Engine: Thread, MemoryLimit: 1000, Overrun: OverrunThrottle, HoldWrites: func(on bool) { held = on }}}}
+	last := -1
+	for used := int64(0); used <= 1200; used += 50 {
+		ticks = 0
+		for range 1000 {
+			w.limit(used)
+			if held {
+				ticks++
+			}
+		}
+		want := min(max(0, 4*int(used)-3000), 1000)
+		if ticks < want-2 || ticks > want+2 || ticks < last || w.s.throttled.Load() > int64(want) || w.s.throttled.Load() < int64(want)-1 {
+			t.Errorf("at %d of 1000 writers wait %d ticks of 1000, want %d; said %d", used, ticks, want, w.s.throttled.Load())
+		}
+		last = ticks
+	}
+	w.hold(false)
+	w.s.o.HoldWrites = nil // nobody to slow down: the save is given up
+	if w.limit(1000); w.s.failure.Load() == nil {
+		t.Error("nothing happens at the limit")
+	}
+}
+
+// Below the limit nothing is done but to hurry, once, at half of it; some engines
+// have no limit.
+func TestLimitHurries(t *testing.T) {
+	for _, engine := range []Engine{Thread, Copy, Foreground} {
+		sv := &saving{o: Options{Engine: engine, MemoryLimit: 1000}}
+		w := &watcher{s: sv}
+		w.limit(499)
+		if w.hurried {
+			t.Errorf("%v: hurried at once", engine)
+		}
+		w.limit(999)
+		if w.hurried != (engine == Thread) || sv.failure.Load() != nil {
+			t.Errorf("%v: hurried %v", engine, w.hurried)
+		}
+		w.limit(1000)
+		why := sv.failure.Load()
+		if (why != nil) != (engine == Thread) || sv.stop.Load() != (engine == Thread) {
+			t.Errorf("%v: at the limit: %v", engine, why)
+		}
+		if sv.o.MemoryLimit = 0; engine == Copy {
+			w.limit(1 << 40)
+		}
+	}
+	const megabytes = 24
+	s := blockStore(t, megabytes)
+	for _, engine := range limited() {
+		l := startLimited(t, s, megabytes, Options{Engine: engine, MemoryLimit: 24 << 20, RateLimit: 1 << 20, Threads: 1, ChildNice: 5})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error)
+		go func() { _, err := l.sv.finish(ctx); ended <- err }()
+		within(t, 5*time.Second, "hurry", func() bool {
+			if engine == Fork {
+				return syscall.Geteuid() != 0 || niceness(t, l.sv.job.Pid()) == niceness(t, syscall.Getpid())
+			}
+			l.sv.crew.mu.Lock()
+			defer l.sv.crew.mu.Unlock()
+			return l.sv.crew.hurrying && l.sv.crew.working == 2
+		})
+		cancel()
+		l.w.stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v: %v", engine, err)
+		}
+		l.intact()
+	}
+}
+
+// A disk that stands still does not let the memory grow: when the save is given up,
+// nothing more is kept for it but what the lanes at work have.
+func TestLimitWithStuckDisk(t *testing.T) {
+	const megabytes = 32
+	const limit = 4 << 20
+	s := blockStore(t, megabytes)
+	for _, at := range []string{"head", "shards"} {
+		l := startLimited(t, s, megabytes, Options{Engine: Thread, MemoryLimit: limit, Threads: 1})
+		file := l.sv.crew.file
+		if at == "head" {
+			file.mu.Lock()
+		} else {
+			file.window.pace.rate = 1 << 40
+			file.paceMu.Lock() // lanes wait for the pace: the head is written in one piece and waits too
+			go func() {
+				time.Sleep(20 * time.Millisecond)
+				file.mu.Lock() // after the head, a lane gets no place
+				file.paceMu.Unlock()
+			}()
+		}
+		ended := make(chan error)
+		go func() { _, err := l.sv.finish(context.Background()); ended <- err }()
+		within(t, 5*time.Second, "the limit", func() bool { return l.sv.failure.Load() != nil })
+		at0 := l.w.written.Load()
+		within(t, 5*time.Second, "all values to be replaced", func() bool { return l.w.written.Load()-at0 > megabytes<<20 })
+		_, peak := l.sv.view.ExtraBytes()
+		now, _ := l.sv.view.ExtraBytes()
+		t.Logf("%s: %.1f MB are kept, %.1f MB at the peak", at, float64(now)/(1<<20), float64(peak)/(1<<20))
+		if peak > limit+10<<20 || now > 4<<20 {
+			t.Errorf("%s: %.1f MB are kept, %.1f MB at the peak", at, float64(now)/(1<<20), float64(peak)/(1<<20))
+		}
+		select {
+		case err := <-ended:
+			t.Errorf("%s: ended while the disk stood still: %v", at, err)
+		default:
+		}
+		file.mu.Unlock()
+		var limitError *LimitError
+		if err := <-ended; !errors.As(err, &limitError) || limitError.Limit != limit {
+			t.Errorf("%s: %v", at, err)
+		}
+		l.w.stop()
+		l.intact()
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	for _, c := range []struct{ limit, data, want int64 }{
+		{0, 1 << 40, 0},
+		{0, 0, 0},
+		{1, 1 << 40, MinMemoryLimit},
+		{MinMemoryLimit + 1, 0, MinMemoryLimit + 1},
+		{1 << 40, 1, 1 << 40},
+		{-25, 0, MinMemoryLimit},
+		{-25, 4*MinMemoryLimit + 400, MinMemoryLimit + 100},
+		{-25, 4*MinMemoryLimit - 400, MinMemoryLimit},
+		{-100, 1 << 40, 1 << 40},
+		{-250, 1 << 40, 5 << 39},
+		{-1, 1 << 62, 1 << 62 / 100},
+	} {
+		s := Settings{MemoryLimit: c.limit}
+		if got := s.memoryLimit(c.data); got < c.want-c.want>>40 || got > c.want+c.want>>40 {
+			t.Errorf("limit %d with %d bytes of data: %d, want %d", c.limit, c.data, got, c.want)
+		}
+	}
+	if o := (&Settings{MemoryLimit: -50, Overrun: OverrunThrottle}).options(Thread, 1<<30); o.MemoryLimit != 1<<29 || o.Overrun != OverrunThrottle {
+		t.Errorf("%+v", o)
+	}
+}
