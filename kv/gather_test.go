@@ -72,7 +72,11 @@ func testDense(t *testing.T, policy WritePolicy, keys, views, percent int, size 
 	after.Resident -= after.Ahead
 	t.Logf("runs %d -> %d KB, resident %d -> %d KB", before.RunBytes>>10, after.RunBytes>>10, before.Resident>>10, after.Resident>>10)
 	slack := int64(2 * arena.ChunkSize) // runs that are not full
-	if after.RunBytes > before.RunBytes*105/100 || after.Resident > before.Resident*105/100+slack {
+	limit := int64(105)
+	if policy == WriteInPlace { // values of other sizes go among the old ones
+		limit = 110
+	}
+	if after.RunBytes > before.RunBytes*105/100 || after.Resident > before.Resident*limit/100+slack {
 		t.Errorf("memory has grown: %+v, then %+v", before, after)
 	}
 	for i, v := range want {
@@ -87,7 +91,8 @@ func testDense(t *testing.T, policy WritePolicy, keys, views, percent int, size 
 // since runs that hold little are emptied.
 func TestForkViewsWithDeletions(t *testing.T) {
 	keys, views := 40_000, 10
-	if os.Getenv("KVD_LONG") != "" {
+	long := os.Getenv("KVD_LONG") != "" // only then has a heap many runs of a class
+	if long {
 		keys = 1_000_000
 	}
 	for _, shrink := range []bool{false, true} {
@@ -112,7 +117,9 @@ func TestForkViewsWithDeletions(t *testing.T) {
 			before := s.arena.Stats()
 			dense := func() bool {
 				m, a := s.Memory(), s.arena.Stats()
-				return a.Apart == 0 && a.RunBytes <= (m.Entries+m.Index*8/9)*125/100 // without access clocks
+				slack := int64(2 * arena.ChunkSize)
+				return a.Apart == 0 && a.RunBytes <= (m.Entries+m.Index*8/9)*120/100 && // without access clocks
+					(!long || a.Resident-a.Ahead <= a.RunBytes*115/100+slack)
 			}
 			for view := range views {
 				v, err := s.Freeze(FreezeOptions{Mode: ModeFork})
@@ -151,7 +158,7 @@ func TestForkViewsWithDeletions(t *testing.T) {
 				t.Errorf("memory has grown: %+v, then %+v", before, after)
 			}
 			if !dense() {
-				t.Errorf("runs of %d KB for %+v", after.RunBytes>>10, s.Memory())
+				t.Errorf("runs of %d KB in %d KB of chunks for %+v", after.RunBytes>>10, (after.Resident-after.Ahead)>>10, s.Memory())
 			}
 			for k, v := range want {
 				if got, ok := s.DB(0).Get([]byte(k)); !ok || string(got) != v {

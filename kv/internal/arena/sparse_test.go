@@ -94,8 +94,8 @@ func TestEvacuate(t *testing.T) {
 	t.Logf("%d blocks moved, runs %d -> %d KB, %d large blocks", moved, before>>10, a.Stats().RunBytes>>10, large)
 }
 
-// TestEvacuateForgetsItsRun: the run that is emptied may go, and its record be another
-// run's, between two calls.
+// TestEvacuateForgetsItsRun: the run that is emptied may go, and its record be that
+// of another heap's run, between two calls.
 func TestEvacuateForgetsItsRun(t *testing.T) {
 	a := newArena(t)
 	h := a.NewHeap(Data)
@@ -126,14 +126,15 @@ func TestEvacuateForgetsItsRun(t *testing.T) {
 			live[ref] = false
 		}
 	}
-	other, err := h.Alloc(40_000) // takes the record
+	h2 := a.NewHeap(Data)
+	other, err := h2.Alloc(100) // takes the record
 	if err != nil || a.pageRun[other>>pageShift] != leaving {
 		t.Fatal("the record of the run is not used again", err)
 	}
 	if from, _, ok := h.Evacuate(104); ok && !live[from] {
-		t.Errorf("block %#x is not allocated", from)
+		t.Errorf("block %#x is not the heap's", from)
 	}
-	if err := a.Check([]*Heap{h}); err != nil {
+	if err := a.Check([]*Heap{h, h2}); err != nil {
 		t.Error(err)
 	}
 }
