@@ -33,6 +33,11 @@
 // allocation or free in a run after the cut keeps a copy of its bitmap as of
 // the cut. Slots that were free at the cut may be used at once.
 //
+// Where the cut is a clone of the process, what is written beside the child goes to
+// chunks of its own (AllocApart), some of which the child does not even get
+// (PrepareFork). Afterwards the owner moves it back (NextApart), and then what lies
+// in sparse runs together (Evacuate).
+//
 // The package may use unsafe; everything above it works on slices.
 package arena
 
