@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,48 @@ func seeDefaultMethod(t *testing.T) {
 			t.Errorf("%s: %s", value, got)
 		}
 		k.kill()
+	}
+	seeAuto(t)
+}
+
+// seeAuto has the default method choose both engines: a quiet server forks, and one that
+// many clients write to does not.
+func seeAuto(t *testing.T) {
+	k := start(t)
+	c := k.dial()
+	c.want("[bgsave-default-method auto]", "CONFIG", "GET", "bgsave-default-method")
+	c.want("OK", "SET", "a", "b")
+	choose := func() (reply, kind, reason string) {
+		t.Helper()
+		reply = c.do("BGSAVE")
+		if s := c.waitSaved(); s != "ok" {
+			t.Fatal(c.info("rdb_last_error"))
+		}
+		return reply, c.info("rdb_last_bgsave_type"), c.info("rdb_last_auto_reason")
+	}
+	if reply, kind, reason := choose(); kind != "fork" || !strings.HasSuffix(reply, "(engine fork)") || !strings.Contains(reason, "clone") {
+		t.Errorf("quiet: %q, %s since %q", reply, kind, reason)
+	}
+	var b []byte
+	for i := range 10_000 {
+		b = appendCommand(b, "SET", strconv.Itoa(i%100), "x")
+	}
+	for began := time.Now(); time.Since(began) < 2200*time.Millisecond; {
+		c.send(b)
+		for range 10_000 {
+			c.read()
+		}
+	}
+	reply, kind, reason := choose()
+	if kind != "thread" || !strings.HasSuffix(reply, "(engine thread)") || !strings.Contains(reason, "writes per second") {
+		t.Errorf("busy: %q, %s since %q", reply, kind, reason)
+	}
+	if !strings.Contains(k.out.String(), "engine thread, chosen since "+reason) {
+		t.Error("the log does not say why")
+	}
+	c.want("OK", "CONFIG", "SET", "bgsave-default-method", "fork")
+	if reply, kind, _ := choose(); kind != "fork" || !strings.HasSuffix(reply, "(engine fork)") {
+		t.Errorf("told to fork: %q, %s", reply, kind)
 	}
 }
 

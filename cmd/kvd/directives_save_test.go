@@ -1,0 +1,509 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Observations of the directives about saves; see directives_test.go. A low
+// save-rate-limit makes a save last, so that it can be looked at.
+
+func init() {
+	for name, see := range map[string]func(t *testing.T){
+		"save-verify":       seeSaveVerify,
+		"save-threads":      seeSaveThreads,
+		"save-rate-limit":   seeSaveRateLimit,
+		"save-memory-limit": seeMemoryLimit,
+		"save-overrun":      seeOverrun,
+		"save-keep":         seeSaveKeep,
+		"save-cron":         seeSaveCron,
+		"save-hook":         seeSaveHook,
+		"save-hook-timeout": seeHookTimeout,
+		"fork-write-policy": seeWritePolicy,
+	} {
+		observed[name] = func(t *testing.T) {
+			t.Parallel()
+			see(t)
+		}
+	}
+}
+
+// begin starts a background save that will last, and waits until it has begun to write.
+func (c *conn) begin(args ...string) {
+	c.t.Helper()
+	c.wantMatch(`^Background saving started \(engine `, append([]string{"BGSAVE"}, args...)...)
+	within(c.t, 10*time.Second, "the writing", func() bool { return c.info("rdb_current_save_phase") == "writing" })
+}
+
+// endSave cancels the save in progress, which must be prompt.
+func (c *conn) endSave() {
+	c.t.Helper()
+	began := time.Now()
+	c.want("Background saving cancelled", "BGSAVE", "CANCEL")
+	if d := time.Since(began); d > time.Second {
+		c.t.Errorf("BGSAVE CANCEL took %v", d)
+	}
+}
+
+// temps returns the files in the making of a directory.
+func temps(dir string) []string {
+	names, _ := filepath.Glob(filepath.Join(dir, "temp-*"))
+	return names
+}
+
+// spoil damages the file that a save writes, in the middle of a compressed value, before the
+// save is at its end. It tells whether it came in time.
+func spoil(t *testing.T, dir string) bool {
+	t.Helper()
+	var names []string
+	var b []byte
+	within(t, 10*time.Second, "a part of the file", func() bool {
+		if names = temps(dir); len(names) == 1 {
+			b, _ = os.ReadFile(names[0])
+		}
+		return len(b) > 30_000
+	})
+	// What repeats is a row of references, of three bytes each.
+	at := 10_000
+	for !bytes.Equal(b[at:at+27], b[at+3:at+30]) {
+		if at++; at+30 > len(b) {
+			t.Fatal("nothing repeats")
+		}
+	}
+	f, err := os.OpenFile(names[0], os.O_WRONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.WriteAt(make([]byte, 12), int64(at+9)); err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// seeSaveVerify damages a file behind the back of the save that writes it. The framing stays
+// whole, so that without a checksum only a full verification finds it.
+func seeSaveVerify(t *testing.T) {
+	servers := map[string]*proc{}
+	for _, checksum := range []string{"yes", "no"} {
+		k := start(t, "--save-rate-limit", "200kb", "--save-threads", "1", "--rdbchecksum", checksum)
+		servers[checksum] = k
+		c := k.dial()
+		for i := range 50 {
+			c.want("OK", "SET", fmt.Sprint("key", i), strings.Repeat(string(noise(uint64(i), 50)), 3000))
+		}
+	}
+	for _, tt := range []struct {
+		verify, checksum, kind string
+		found                  bool
+	}{
+		{"no", "yes", "thread", false}, {"yes", "no", "fork", false},
+		{"yes", "yes", "fork", true}, {"yes", "yes", "thread", true}, {"full", "no", "thread", true}, {"full", "no", "fork", true},
+	} {
+		what := fmt.Sprintf("save-verify %s, rdbchecksum %s, %s", tt.verify, tt.checksum, tt.kind)
+		k := servers[tt.checksum]
+		c, dump := k.dial(), filepath.Join(k.dir, "dump.rdb")
+		before, _ := os.ReadFile(dump)
+		c.want("OK", "CONFIG", "SET", "save-verify", tt.verify)
+		c.begin(strings.ToUpper(tt.kind))
+		if !spoil(t, k.dir) {
+			t.Fatal("too late")
+		}
+		status, verified := c.waitSaved(), c.info("rdb_last_save_verified")
+		after, _ := os.ReadFile(dump)
+		if tt.found {
+			if e := c.info("rdb_last_error"); status != "err" || verified != "failed" || !strings.Contains(e, "verification") {
+				t.Errorf("%s: %s, verified %s, %q", what, status, verified, e)
+			}
+			if !bytes.Equal(before, after) {
+				t.Errorf("%s: the dump has been replaced", what)
+			}
+		} else if status != "ok" || verified != tt.verify || bytes.Equal(before, after) {
+			t.Errorf("%s: %s, verified %s, replaced %v", what, status, verified, !bytes.Equal(before, after))
+		}
+		if left := temps(k.dir); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", what, left)
+		}
+	}
+}
+
+// noise returns n random bytes, always the same for a seed.
+func noise(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		b[i] = byte(seed >> 56)
+	}
+	return b
+}
+
+// seeSaveThreads counts the threads that are nicer than the server.
+func seeSaveThreads(t *testing.T) {
+	k := start(t, "--save-rate-limit", "1mb")
+	c := k.dial()
+	c.populate("k", 10_000, 300)
+	base := niceness(t, k.pid())
+	for _, want := range []int{1, 3} {
+		c.want("OK", "CONFIG", "SET", "save-threads", strconv.Itoa(want))
+		c.begin("THREAD")
+		most := 0
+		for range 20 {
+			n := 0
+			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", k.pid()))
+			for _, task := range tasks {
+				if b, err := os.ReadFile(task + "/stat"); err == nil && statNice(b) > base {
+					n++
+				}
+			}
+			most = max(most, n)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if p := c.info("rdb_current_save_phase"); p != "writing" || most != want {
+			t.Errorf("save-threads %d: %d threads are at work (%s)", want, most, p)
+		}
+		c.endSave()
+	}
+}
+
+// statNice returns the niceness in a /proc/…/stat.
+func statNice(b []byte) int {
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	return atoi(f[16]) // the 19th of all
+}
+
+func seeSaveRateLimit(t *testing.T) {
+	k := start(t)
+	c := k.dial()
+	c.populate("k", 6000, 500)
+	c.want("OK", "CONFIG", "SET", "save-rate-limit", "0")
+	for _, kind := range []string{"fork", "thread"} {
+		c.want("OK", "CONFIG", "SET", "save-rate-limit", "0")
+		began := time.Now()
+		c.save(kind)
+		free := time.Since(began)
+		c.want("OK", "CONFIG", "SET", "save-rate-limit", "2mb")
+		began = time.Now()
+		c.save(kind)
+		if d := time.Since(began); d < 1200*time.Millisecond || d < free || d > 20*time.Second {
+			t.Errorf("%s: 3 MB at 2 MB a second took %v, without a limit %v", kind, d, free)
+		}
+	}
+}
+
+// reachLimit replaces all values beside a save that is held back.
+func reachLimit(t *testing.T, k *proc, c *conn, kind string) (end func()) {
+	t.Helper()
+	c.begin(strings.ToUpper(kind))
+	return background(t, 1, func(_ int, stop *atomic.Bool) error {
+		w := k.tryDial()
+		if w == nil {
+			return errors.New("cannot connect")
+		}
+		value := string(noise(7, 1000))
+		for i := 0; i < 120_000 && !stop.Load(); i += 100 {
+			var b []byte
+			for j := i; j < i+100; j++ {
+				b = appendCommand(b, "SET", fmt.Sprint("k:", j), value)
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			for range 100 {
+				if raw, err := w.readRaw(); err != nil || raw != "+OK\r\n" && !strings.HasPrefix(raw, "-MISCONF") {
+					return fmt.Errorf("%q %w", raw, err)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func seeMemoryLimit(t *testing.T) {
+	k := start(t, "--save-rate-limit", "100kb")
+	c := k.dial()
+	c.want("OK", "DEBUG", "POPULATE", "120000", "k", "1000")
+	for _, kind := range []string{"thread", "fork"} {
+		c.want("OK", "CONFIG", "SET", "save-memory-limit", "64mb")
+		end := reachLimit(t, k, c, kind)
+		if s := c.waitSaved(); s != "err" || c.info("rdb_last_limit_reached") != "1" {
+			t.Errorf("%s: %s, limit reached %s", kind, s, c.info("rdb_last_limit_reached"))
+		}
+		if e := c.info("rdb_last_error"); !strings.Contains(e, "save-memory-limit") || !strings.Contains(k.out.String(), e) {
+			t.Errorf("%s: rdb_last_error is %q", kind, e)
+		}
+		// What is written while the limit is being noticed comes on top.
+		if n := c.infoInt("rdb_last_extra_memory_peak"); n < 64*mib || n > 100*mib {
+			t.Errorf("%s: %d bytes of extra memory at a limit of 64mb", kind, n)
+		}
+		end()
+		// More than that is allowed now, and needed.
+		c.want("OK", "CONFIG", "SET", "save-memory-limit", "0")
+		end = reachLimit(t, k, c, kind)
+		within(t, 30*time.Second, "80 MB of extra memory", func() bool { return c.infoInt("rdb_current_extra_memory") > 80*mib })
+		if n := c.info("rdb_bgsave_in_progress") + " " + c.info("rdb_current_memory_limit"); n != "1 0" {
+			t.Errorf("%s: without a limit: %s", kind, n)
+		}
+		c.endSave()
+		end()
+	}
+	c.want("OK", "CONFIG", "SET", "save-memory-limit", "75%")
+	c.begin("THREAD")
+	if n := c.infoInt("rdb_current_memory_limit"); n < 85*mib || n > 100*mib {
+		t.Errorf("75%% of 120 MB of data: %d", n)
+	}
+	c.endSave()
+	c.want("OK", "CONFIG", "SET", "save-memory-limit", "1%")
+	c.begin("THREAD")
+	if n := c.infoInt("rdb_current_memory_limit"); n != 64*mib {
+		t.Errorf("1%%: %d, not the floor of 64 MB", n)
+	}
+	c.endSave()
+}
+
+func seeOverrun(t *testing.T) {
+	k := start(t, "--save-rate-limit", "100kb", "--save-memory-limit", "64mb", "--save-overrun", "throttle", "--io-threads", "2")
+	c := k.dial()
+	c.want("OK", "DEBUG", "POPULATE", "120000", "k", "1000")
+	for _, kind := range []string{"thread", "fork"} {
+		end := reachLimit(t, k, c, kind)
+		within(t, 30*time.Second, "slower writers", func() bool { return c.info("rdb_current_throttle") >= "0.90" })
+		time.Sleep(300 * time.Millisecond)
+		if n := c.infoInt("rdb_current_extra_memory"); n > 70*mib {
+			t.Errorf("%s: %d bytes of extra memory at a limit of 64mb", kind, n)
+		}
+		if c.info("rdb_bgsave_in_progress") != "1" || c.info("rdb_last_limit_reached") != "0" {
+			t.Errorf("%s: the save has ended", kind)
+		}
+		began := time.Now()
+		c.want("1000", "STRLEN", "k:0") // reads go on
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("%s: a read took %v", kind, d)
+		}
+		c.endSave()
+		began = time.Now()
+		c.want("OK", "SET", "another", "x") // and so do writes, now
+		if d := time.Since(began); d > time.Second || c.info("rdb_current_throttle") != "0.00" {
+			t.Errorf("%s: after the save a write took %v, throttled %s", kind, d, c.info("rdb_current_throttle"))
+		}
+		end()
+	}
+	c.want("OK", "CONFIG", "SET", "save-overrun", "abort")
+	end := reachLimit(t, k, c, "thread")
+	if s := c.waitSaved(); s != "err" || c.info("rdb_last_limit_reached") != "1" {
+		t.Errorf("abort: %s, limit reached %s", s, c.info("rdb_last_limit_reached"))
+	}
+	end()
+}
+
+// keptDumps returns the files that save-keep has made, the oldest first.
+func keptDumps(dir string) []string {
+	names, _ := filepath.Glob(filepath.Join(dir, "dump-2*.rdb"))
+	return names
+}
+
+// seeSaveKeep saves five times: the last two are kept beside the dump, with what was in them.
+func seeSaveKeep(t *testing.T) {
+	k := start(t, "--save-keep", "2", "--save-verify", "no")
+	c := k.dial()
+	c.mixed(50)
+	var digests []string
+	for i, kind := range []string{"fork", "thread", "copy", "fork", "thread"} {
+		c.want("OK", "SET", "generation", strconv.Itoa(i))
+		digests = append(digests, c.do("DEBUG", "DIGEST"))
+		c.save(kind)
+		// Older ones are removed for it.
+		if v := c.info("rdb_last_save_verified"); v != "yes" {
+			t.Errorf("verified %s", v)
+		}
+	}
+	kept := keptDumps(k.dir)
+	if len(kept) != 2 {
+		t.Fatalf("kept: %v", kept)
+	}
+	for i, path := range append(kept, filepath.Join(k.dir, "dump.rdb")) {
+		checkRDB(t, path)
+		if got := digestOfDump(t, path); got != digests[min(3+i, 4)] {
+			t.Errorf("%s is not save %d", path, min(3+i, 4))
+		}
+	}
+	c.wantMatch(`kind kept .*kind kept `, "SNAPSHOT", "LIST")
+	// Neither a named one nor one that fails costs an older one.
+	c.wantMatch(`^Background saving started`, "BGSAVE", "THREAD", "TO", "mine")
+	c.waitSaved()
+	mend := breakSaves(c, k)
+	c.do("BGSAVE")
+	c.waitSaved()
+	mend()
+	if now := keptDumps(k.dir); fmt.Sprint(now) != fmt.Sprint(kept) {
+		t.Errorf("kept: %v, before: %v", now, kept)
+	}
+	// It can be loaded by its name.
+	name := strings.TrimSuffix(filepath.Base(kept[0]), ".rdb")
+	c.wantMatch(`^\d+$`, "SNAPSHOT", "LOAD", name)
+	c.want(digests[3], "DEBUG", "DIGEST")
+	c.want("OK", "CONFIG", "SET", "save-keep", "0")
+	c.save("thread")
+	if now := keptDumps(k.dir); fmt.Sprint(now) != fmt.Sprint(kept) {
+		t.Errorf("save-keep 0: kept: %v, before: %v", now, kept)
+	}
+}
+
+func seeSaveCron(t *testing.T) {
+	k := start(t, "--save-cron", "@every 1s")
+	c := k.dial()
+	within(t, 5*time.Second, "two saves", func() bool { return c.infoInt("rdb_saves") >= 2 })
+	if r := c.info("rdb_last_save_reason"); r != `save-cron "@every 1s"` {
+		t.Errorf("rdb_last_save_reason is %q", r)
+	}
+	c.want("OK", "CONFIG", "SET", "save-cron", "")
+	c.waitSaved()
+	n := c.infoInt("rdb_saves")
+	time.Sleep(1300 * time.Millisecond)
+	if now := c.infoInt("rdb_saves"); now != n {
+		t.Errorf("%d saves without save-cron", now-n)
+	}
+	c.wantMatch("^-ERR CONFIG SET failed .*save-cron", "CONFIG", "SET", "save-cron", "often")
+	c.want("[save-cron ]", "CONFIG", "GET", "save-cron")
+}
+
+// seeWritePolicy replaces values while a child stands still.
+func seeWritePolicy(t *testing.T) {
+	k := start(t, "--save-memory-limit", "0")
+	c := k.dial()
+	c.want("[fork-write-policy values]", "CONFIG", "GET", "fork-write-policy")
+	type figures struct{ kernel, own int64 } // what was copied by the kernel, and kept or copied by the store
+	seen := map[string]figures{}
+	for _, policy := range []string{"values", "in-place", "path-copy"} {
+		c.want("OK", "FLUSHALL")
+		c.slowData()
+		c.want("OK", "CONFIG", "SET", "fork-write-policy", policy)
+		child := stopChild(c, k)
+		const writes = 10_000 // each to a page of its own, nearly
+		var b []byte
+		for i := range writes {
+			b = appendCommand(b, "SET", fmt.Sprint("slow:", i*30), strings.Repeat("x", 100))
+		}
+		c.send(b)
+		for range writes {
+			if got := c.read(); got != "OK" {
+				t.Fatal(got)
+			}
+		}
+		if err := syscall.Kill(child, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if s := c.waitSaved(); s != "ok" {
+			t.Fatalf("%s: %s", policy, c.info("rdb_last_error"))
+		}
+		kernel := c.infoInt("rdb_last_cow_size")
+		seen[policy] = figures{kernel, c.infoInt("rdb_last_extra_memory_peak") - kernel}
+	}
+	t.Logf("bytes copied by the kernel, by the store: %v", seen)
+	values, inPlace, pathCopy := seen["values"], seen["in-place"], seen["path-copy"]
+	if inPlace.own > 256<<10 || values.own < mib || pathCopy.own < values.own+mib {
+		t.Errorf("copied or kept by the store: %v", seen)
+	}
+	if inPlace.kernel < max(values.kernel, pathCopy.kernel)+8*mib {
+		t.Errorf("copied by the kernel: %v", seen)
+	}
+}
+
+func seeSaveHook(t *testing.T) {
+	out := filepath.Join(shortDir(t), "out")
+	k := start(t, "--save-hook", "env | grep ^KVD_SAVE_ | sort >> "+out+"; echo end >> "+out, "--save-keep", "3")
+	c := k.dial()
+	c.mixed(20)
+	// next returns what the hook of the next save has got.
+	seen := 0
+	next := func() map[string]string {
+		t.Helper()
+		var parts []string
+		within(t, 10*time.Second, "the hook", func() bool {
+			b, _ := os.ReadFile(out)
+			parts = strings.Split(string(b), "end\n")
+			return len(parts) > seen+1
+		})
+		env := map[string]string{}
+		for line := range strings.SplitSeq(strings.TrimSpace(parts[seen]), "\n") {
+			name, value, _ := strings.Cut(strings.TrimPrefix(line, "KVD_SAVE_"), "=")
+			env[name] = value
+		}
+		seen++
+		return env
+	}
+	dump := filepath.Join(k.dir, "dump.rdb")
+	for _, kind := range engines {
+		c.save(kind)
+		e := next()
+		if e["RESULT"] != "ok" || e["ERROR"] != "" || e["PATH"] != dump || e["NAME"] != "" || e["ENGINE"] != kind || e["REASON"] != "BGSAVE" || e["VERIFIED"] != "yes" {
+			t.Errorf("%s: %v", kind, e)
+		}
+		if e["KEYS"] != "62" || e["BYTES"] != strconv.FormatInt(fileSize(t, dump), 10) || e["SECONDS"] == "" {
+			t.Errorf("%s: %v", kind, e)
+		}
+		if kept := keptDumps(k.dir); e["KEPT"] != filepath.Base(kept[len(kept)-1]) {
+			t.Errorf("%s: %v, kept are %v", kind, e, kept)
+		}
+	}
+	within(t, 5*time.Second, "the result", func() bool { return c.info("rdb_last_hook") == "ok" })
+	c.want("OK", "SAVE")
+	if e := next(); e["RESULT"] != "ok" || e["REASON"] != "SAVE" {
+		t.Errorf("SAVE: %v", e)
+	}
+	c.wantMatch("^Background", "BGSAVE", "THREAD", "TO", "mine", "DB", "1")
+	if e := next(); e["RESULT"] != "ok" || e["NAME"] != "mine" || e["PATH"] != filepath.Join(k.dir, "mine.rdb") || e["KEYS"] != "20" || e["KEPT"] != "" {
+		t.Errorf("TO mine DB 1: %v", e)
+	}
+	mend := breakSaves(c, k)
+	c.do("BGSAVE")
+	if e := next(); e["RESULT"] != "error" || e["ERROR"] != c.info("rdb_last_error") {
+		t.Errorf("a failed save: %v", e)
+	}
+	mend()
+	c.want("OK", "CONFIG", "SET", "save-rate-limit", "1kb")
+	c.begin("FORK")
+	c.endSave()
+	if e := next(); e["RESULT"] != "cancelled" || e["PATH"] != dump {
+		t.Errorf("a cancelled save: %v", e)
+	}
+	c.wantMatch("^-ERR CONFIG SET failed .*immutable", "CONFIG", "SET", "save-hook", "id")
+}
+
+func seeHookTimeout(t *testing.T) {
+	marks := shortDir(t)
+	k := start(t, "--save-hook", "echo going; touch "+marks+"/$$; sleep 600", "--save-hook-timeout", "1")
+	c := k.dial()
+	c.want("OK", "SET", "a", "b")
+	began := time.Now()
+	c.save("thread") // which does not wait for it
+	c.save("fork")
+	if d := time.Since(began); d > 900*time.Millisecond {
+		t.Logf("two saves took %v", d)
+	}
+	within(t, 10*time.Second, "the end of the hook", func() bool { return strings.Contains(c.info("rdb_last_hook"), "ended after 1s") })
+	if d := time.Since(began); d < time.Second {
+		t.Errorf("after %v", d)
+	}
+	within(t, 10*time.Second, "both hooks", func() bool {
+		left, _ := os.ReadDir(marks)
+		alive := 0
+		for _, e := range left {
+			if syscall.Kill(-atoi(e.Name()), 0) == nil {
+				alive++
+			}
+		}
+		return len(left) == 2 && alive == 0
+	})
+	c.want("b", "GET", "a")
+}
