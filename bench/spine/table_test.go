@@ -79,12 +79,18 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.3f", v)
 }
 
-// markdown lays the rows out as a table that reads in a terminal as well.
+// markdown lays the rows out as a table.
 func markdown(rows []row) string {
 	table := [][]string{{"measured", "unit", "kvd", "redis", "kvd/redis", "gate", "within"}}
 	for _, r := range rows {
 		table = append(table, r.cells())
 	}
+	return layOut(table)
+}
+
+// layOut makes a Markdown table that reads in a terminal as well. The first line is
+// the heads; from the third column on they are of numbers.
+func layOut(table [][]string) string {
 	width := make([]int, len(table[0]))
 	for _, cells := range table {
 		for i, c := range cells {
