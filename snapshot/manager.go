@@ -334,7 +334,9 @@ func (m *Manager) retain(ctx context.Context, settings *Settings, res *Result) (
 // release frees the slot of a save that never was.
 func (m *Manager) release(r *running) {
 	m.mu.Lock()
-	m.stat.saves--
+	if !r.restoring {
+		m.stat.saves--
+	}
 	m.run = nil
 	m.mu.Unlock()
 	r.cancel(nil)

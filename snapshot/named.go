@@ -48,6 +48,7 @@ func (m *Manager) Restore(name string, db *int, into int) (keys int64, err error
 	}
 	r := m.claim(Request{Engine: Foreground, Reason: "SNAPSHOT LOAD"}, false)
 	r.restoring = true
+	m.stat.saves-- // it is none
 	m.mu.Unlock()
 	defer m.release(r)
 	m.o.Log.Info("Loading snapshot " + file)
