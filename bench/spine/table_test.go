@@ -5,6 +5,7 @@ package spine
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -68,12 +69,12 @@ func (r row) cells() []string {
 
 // figure prints three digits that matter.
 func figure(v float64) string {
-	switch {
-	case v >= 100 || v == 0:
+	switch size := math.Abs(v); {
+	case size >= 100 || v == 0:
 		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
+	case size >= 10:
 		return fmt.Sprintf("%.1f", v)
-	case v >= 1:
+	case size >= 1:
 		return fmt.Sprintf("%.2f", v)
 	}
 	return fmt.Sprintf("%.3f", v)

@@ -74,9 +74,8 @@ func of(reduce func([]float64) float64, list []float64) float64 {
 
 func least(list []float64) float64 { return of(slices.Min[[]float64], list) }
 func most(list []float64) float64  { return of(slices.Max[[]float64], list) }
-func middle(list []float64) float64 {
-	return of(median[float64], list)
-}
+
+func middle(list []float64) float64 { return of(median[float64], list) }
 
 // slope is that of the straight line through the points that fits best; NaN if there are
 // no two.
@@ -97,9 +96,6 @@ func slope(x, y []float64) float64 {
 func known(v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "–"
-	}
-	if v < 0 {
-		return "-" + figure(-v)
 	}
 	return figure(v)
 }
