@@ -36,8 +36,8 @@ var tenSavesKeys = []int{1_000_000, 5_000_000, 20_000_000}
 type saved struct {
 	cutUsec, cloneUsec float64 // cloneUsec is NaN where nothing was cloned
 	seconds, verify    float64 // seconds until the dump stood in place; of them those of the verification
-	extra, reserve     float64 // bytes: the largest extra memory; the reserve just after the cut
-	faults             float64
+	extra, reserve     float64 // bytes: the largest extra memory; the reserve just after the cut, less what writers have taken
+	faults             float64 // of pages, while the child lived
 	rate, longestMsec  float64 // SETs a second from the cut to the end, the longest of them
 	rest               rest    // afterwards
 }
