@@ -1,0 +1,121 @@
+package snapshot
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"kvd/kv"
+)
+
+// While a save runs INFO and the log tell how far it is, and afterwards what
+// became of it.
+func TestProgress(t *testing.T) {
+	s := bulkStore(t, 4)
+	for _, engine := range background() {
+		r := newRig(t, s, engine)
+		rate := int64(6 << 20)
+		if engine != Fork {
+			rate = 3 << 20 // its encoder is a megabyte ahead of the file
+		}
+		r.change(func(s *Settings) { s.RateLimit, s.Threads, s.MemoryLimit, s.NoCompress = rate, 1, -25, true })
+		in := r.Info()
+		if in.CurrentPhase != "" || in.CurrentETASeconds != -1 || in.LastVerified != "" || in.LastReason != "" || in.LastSeconds != 0 {
+			t.Errorf("%v, before: %+v", engine, in)
+		}
+		if _, err := r.Manager.Start(Request{Reason: "the test"}); err != nil {
+			t.Fatal(err)
+		}
+		within(t, 5*time.Second, "a third", func() bool { return r.Info().CurrentSaveKeysDone > 1300 })
+		in = r.Info()
+		if in.CurrentPhase != "writing" || in.CurrentReason != "the test" || in.CurrentSaveKeysTotal != 4000 || in.CurrentETASeconds > 2 ||
+			in.CurrentETASeconds < 0 || in.CurrentLimitBytes != MinMemoryLimit || in.CurrentThrottled != 0 || in.CurrentName != "" {
+			t.Errorf("%v, during: %+v", engine, in)
+		}
+		r.cron()
+		if strings.Contains(r.log.String(), "Background saving: ") {
+			t.Errorf("%v: progress is told at once: %s", engine, r.log.String())
+		}
+		// As if it had taken so long for what there is.
+		r.clock.Store(1000)
+		in = r.Info()
+		f := float64(in.CurrentSaveKeysDone) / 4000
+		if want := 1000 * (1 - f) / f; float64(in.CurrentETASeconds) > want*1.1+5 || in.CurrentBgsaveSeconds < 1000 ||
+			float64(in.CurrentETASeconds) < want*0.7-5 { // it has gone on meanwhile
+			t.Errorf("%v: %v s left after %v s, with %.2f done: want %v", engine, in.CurrentETASeconds, in.CurrentBgsaveSeconds, f, want)
+		}
+		r.cron()
+		r.cron()
+		r.clock.Add(9)
+		r.cron()
+		r.clock.Add(2)
+		r.cron()
+		if n := strings.Count(r.log.String(), "Background saving: writing, "); n != 2 {
+			t.Errorf("%v: progress is told %d times:\n%s", engine, n, r.log.String())
+		}
+		r.logged(" of 4000 keys, extra memory ", " seconds left")
+		in = r.wait()
+		info, err := os.Stat(r.path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.CurrentPhase != "" || in.CurrentReason != "" || in.CurrentETASeconds != -1 || in.CurrentLimitBytes != 0 ||
+			in.LastReason != "the test" || in.LastVerified != "yes" || in.LastKeys != 4000 || in.LastBytes != info.Size() ||
+			in.LastSeconds < 0.4 || in.LastSeconds > 10 || in.LastVerifySeconds <= 0 || in.LastVerifySeconds > in.LastSeconds/2 ||
+			in.LastBgsaveSeconds < 1000 || in.LastAutoReason != "" || in.LastLimitReached || in.LastError != "" {
+			t.Errorf("%v, after: %+v", engine, in)
+		}
+		r.logged("(engine "+engine.String()+", asked for by the test, to dump.rdb, cut ", " 4000 keys, ", "verified (yes) in ")
+
+		// One that is cancelled.
+		r.change(func(s *Settings) { s.RateLimit = 1 << 20 })
+		r.start("")
+		if err := r.Cancel(); err != nil {
+			t.Fatal(err)
+		}
+		if in = r.Info(); in.LastReason != "BGSAVE" || in.LastVerified != "no" || !in.LastBgsaveOK || in.LastError != "" ||
+			in.CurrentETASeconds != -1 || in.LastKeys == 4000 {
+			t.Errorf("%v, cancelled: %+v", engine, in)
+		}
+		// One that fails.
+		r.change(func(s *Settings) { s.RateLimit = 0; s.Dir += "/missing" })
+		if _, err := r.Manager.Start(Request{}); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+		if in = r.Info(); in.LastBgsaveOK || in.LastError == "" || in.LastVerified != "no" || in.LastKeys != 0 || in.BgsaveInProgress ||
+			in.LastType != engine.String() || in.CurrentETASeconds != -1 {
+			t.Errorf("%v, failed: %+v", engine, in)
+		}
+		r.Close()
+	}
+}
+
+// Before anything is written nobody knows how long it takes, and in the end it is
+// only the disk.
+func TestETA(t *testing.T) {
+	s := openStore(t, kv.Options{})
+	for i := range 100 {
+		set(t, s, 0, string(rune('a'+i)), "", 0)
+	}
+	v, err := s.Freeze(kv.FreezeOptions{Mode: kv.ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	sv := &saving{view: v, dump: dump{view: v, only: -1}}
+	for _, c := range []struct{ keys, seconds, want int64 }{{0, 50, -1}, {1, 1, 99}, {50, 30, 30}, {99, 990, 10}, {100, 5, 0}} {
+		sv.keys.Store(c.keys)
+		if got := sv.eta(time.Duration(c.seconds) * time.Second); got != c.want {
+			t.Errorf("%d keys in %d s: %d s left, want %d", c.keys, c.seconds, got, c.want)
+		}
+	}
+	sv.keys.Store(50)
+	for phase, name := range map[int32]string{phaseCut: "cut", phaseWriting: "writing", phaseSyncing: "syncing", phaseVerifying: "verifying"} {
+		sv.phase.Store(phase)
+		if got := sv.eta(time.Minute); (got == 0) != (phase >= phaseSyncing) || sv.stage() != name {
+			t.Errorf("%s: %d s left", sv.stage(), got)
+		}
+	}
+}
