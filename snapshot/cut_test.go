@@ -132,7 +132,11 @@ func (h *hammer) grow() {
 // seen this many changes, by the latest at the time (Unix ms) when.
 func verify(t *testing.T, path string, changes, when int64) (pairs int) {
 	t.Helper()
-	got := readDump(t, path)
+	return verifyItems(t, readDump(t, path), changes, when)
+}
+
+func verifyItems(t *testing.T, got map[place]item, changes, when int64) (pairs int) {
+	t.Helper()
 	sum := int64(0)
 	for p, it := range got {
 		if p.db == 1 {
