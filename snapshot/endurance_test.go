@@ -54,13 +54,13 @@ func osThreads(t testing.TB) int {
 
 // usage is what must not grow.
 type usage struct {
-	files, goroutines, threads int
-	rss, used, deferred        int64
+	files, goroutines, threads, maps int
+	rss, used, deferred              int64
 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("%d descriptors, %d goroutines, %d threads, RSS %.1f MB, used memory %.1f MB, deferred %d B",
-		u.files, u.goroutines, u.threads, float64(u.rss)/(1<<20), float64(u.used)/(1<<20), u.deferred)
+	return fmt.Sprintf("%d descriptors, %d goroutines, %d threads, %d mappings, RSS %.1f MB, used memory %.1f MB, deferred %d B",
+		u.files, u.goroutines, u.threads, u.maps, float64(u.rss)/(1<<20), float64(u.used)/(1<<20), u.deferred)
 }
 
 // measure returns the usage when nothing is under way any more.
@@ -70,6 +70,11 @@ func measure(t testing.TB, s *kv.Store) usage {
 	within(t, 10*time.Second, "what a cut kept is freed", func() bool { return s.Memory().Deferred == 0 })
 	runtime.GC()
 	u := usage{files: descriptors(t), goroutines: runtime.NumGoroutine(), threads: osThreads(t)}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.maps = bytes.Count(maps, []byte("\n"))
 	u.rss, _ = rollup(t)
 	m := s.Memory()
 	u.used, u.deferred = m.Used-m.GoHeap, m.Deferred
@@ -252,6 +257,8 @@ func TestNothingLeaks(t *testing.T) {
 		t.Error("descriptors or goroutines have leaked")
 	case most > before.threads+40 || after.threads > before.threads+20:
 		t.Error("threads have leaked")
+	case after.maps > before.maps+60:
+		t.Error("mappings have leaked")
 	case after.rss > before.rss+before.rss/10+24<<20:
 		t.Error("memory has leaked")
 	case after.used > before.used+before.used/4+2<<20:
