@@ -323,7 +323,7 @@ func TestCutOfOneDatabase(t *testing.T) {
 		h := startHammer(s, 4)
 		path := filepath.Join(t.TempDir(), "dump.rdb")
 		pairs := 0
-		for i := range 12 {
+		for i := range 6 {
 			db := i % 3
 			res, err := Save(context.Background(), s, path, Options{Engine: engine, DB: &db, Threads: 2})
 			if err != nil {
