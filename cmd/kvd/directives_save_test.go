@@ -154,25 +154,28 @@ func seeSaveThreads(t *testing.T) {
 	c := k.dial()
 	c.populate("k", 10_000, 300)
 	base := niceness(t, k.pid())
+	working := func() (n int) {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", k.pid()))
+		for _, task := range tasks {
+			if b, err := os.ReadFile(task + "/stat"); err == nil && statNice(b) > base {
+				n++
+			}
+		}
+		return n
+	}
 	for _, want := range []int{1, 3} {
 		c.want("OK", "CONFIG", "SET", "save-threads", strconv.Itoa(want))
 		c.begin("THREAD")
 		most := 0
 		for range 20 {
-			n := 0
-			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", k.pid()))
-			for _, task := range tasks {
-				if b, err := os.ReadFile(task + "/stat"); err == nil && statNice(b) > base {
-					n++
-				}
-			}
-			most = max(most, n)
+			most = max(most, working())
 			time.Sleep(10 * time.Millisecond)
 		}
 		if p := c.info("rdb_current_save_phase"); p != "writing" || most != want {
 			t.Errorf("save-threads %d: %d threads are at work (%s)", want, most, p)
 		}
 		c.endSave()
+		within(t, 5*time.Second, "the end of the threads", func() bool { return working() == 0 })
 	}
 }
 
