@@ -41,6 +41,9 @@ type replacers struct {
 // replace starts them; they write perMilli bytes a millisecond at most.
 func replace(s *kv.Store, megabytes, perMilli int) *replacers {
 	w := &replacers{}
+	if megabytes == 0 {
+		return w
+	}
 	value := noise(blockSize)
 	w.wg.Go(func() {
 		for i := 0; !w.quit.Load(); {
@@ -157,6 +160,17 @@ func TestLimitAborts(t *testing.T) {
 		if in = r.wait(); in.LastType != engine.String() || !in.LastBgsaveOK || in.ChangesSinceLastSave != 0 {
 			t.Errorf("%v: the one after that: %+v", engine, in)
 		}
+
+		// The other way: the writers are held through the Manager, and let go.
+		w := replace(s, megabytes, perMilli)
+		r.o.HoldWrites = w.hold
+		r.change(func(s *Settings) { s.Overrun, s.RateLimit = OverrunThrottle, 1<<20 })
+		r.start("")
+		within(t, 10*time.Second, "the hold of writers", func() bool { return r.Info().CurrentThrottled > 0.5 })
+		if err := r.Cancel(); err != nil || w.held.Load() || w.heldTimes.Load() == 0 || r.Info().CurrentThrottled != 0 || !r.Info().LastBgsaveOK {
+			t.Errorf("%v: %v, held: %v; %+v", engine, err, w.held.Load(), r.Info())
+		}
+		w.stop()
 		r.Close()
 	}
 }
@@ -347,6 +361,24 @@ func TestLimitWithStuckDisk(t *testing.T) {
 		}
 		l.w.stop()
 		l.intact()
+	}
+}
+
+// A save that has written everything when the limit is reached is none to give up.
+func TestLimitTooLate(t *testing.T) {
+	s := openStore(t, kv.Options{})
+	set(t, s, 0, "a", "b", 0)
+	for _, engine := range limited() {
+		l := startLimited(t, s, 0, Options{Engine: engine})
+		l.w.stop()
+		if engine == Fork {
+			<-l.sv.job.Done()
+		}
+		err := error(&LimitError{Engine: engine})
+		l.sv.failure.Store(&err)
+		if res, err := l.sv.finish(context.Background()); err != nil || res.Keys != 1 {
+			t.Errorf("%v: %+v %v", engine, res, err)
+		}
 	}
 }
 

@@ -146,9 +146,8 @@ func (m *Manager) Start(q Request) (status string, err error) {
 		m.mu.Unlock()
 		return "", ErrClosed
 	case m.run != nil && q.Schedule:
-		m.schedule(q)
-		m.mu.Unlock()
-		return StatusScheduled, nil
+		defer m.mu.Unlock()
+		return m.schedule(q)
 	case m.run != nil:
 		m.mu.Unlock()
 		return "", ErrInProgress
@@ -164,9 +163,8 @@ func (m *Manager) Start(q Request) (status string, err error) {
 			return "", ErrBusy
 		}
 		m.mu.Lock()
-		m.schedule(q)
-		m.mu.Unlock()
-		return StatusScheduled, nil
+		defer m.mu.Unlock()
+		return m.schedule(q)
 	}
 	if err != nil {
 		return "", err
@@ -178,16 +176,23 @@ func (m *Manager) Start(q Request) (status string, err error) {
 	return status, nil
 }
 
+// maxScheduled is how many saves may wait for the one in progress.
+const maxScheduled = 100
+
 // schedule has a save begin later, instead of one to the same place that waits
 // already; m.mu is held.
-func (m *Manager) schedule(q Request) {
+func (m *Manager) schedule(q Request) (status string, err error) {
 	for i := range m.scheduled {
 		if s := &m.scheduled[i]; s.Name == q.Name && s.whole() == q.whole() {
 			*s = q
-			return
+			return StatusScheduled, nil
 		}
 	}
+	if len(m.scheduled) == maxScheduled {
+		return "", ErrInProgress
+	}
 	m.scheduled = append(m.scheduled, q)
+	return StatusScheduled, nil
 }
 
 // target returns where a save goes.

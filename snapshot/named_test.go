@@ -170,6 +170,23 @@ func TestScheduledInOrder(t *testing.T) {
 	if err := r.Cancel(); !errors.Is(err, ErrNoSave) {
 		t.Error(err)
 	}
+
+	reached, release = r.hold()
+	r.start("")
+	reached()
+	for i := range maxScheduled + 10 {
+		status, err := r.Manager.Start(Request{Name: fmt.Sprint("x", i), Schedule: true})
+		if i < maxScheduled && (err != nil || status != StatusScheduled) || i >= maxScheduled && !errors.Is(err, ErrInProgress) {
+			t.Errorf("%d: %q %v", i, status, err)
+		}
+	}
+	if _, err := r.Manager.Start(Request{Name: "x7", Schedule: true}); err != nil {
+		t.Error("one that waits already:", err)
+	}
+	release()
+	if err := r.Cancel(); err != nil || r.Info().Scheduled {
+		t.Error("some wait still:", err)
+	}
 }
 
 // keptFiles returns the names of the dumps that were kept, the oldest first.

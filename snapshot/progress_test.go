@@ -1,9 +1,15 @@
 package snapshot
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,6 +95,88 @@ func TestProgress(t *testing.T) {
 			t.Errorf("%v, failed: %+v", engine, in)
 		}
 		r.Close()
+	}
+}
+
+// The latency monitor hears of all that clients may have waited for.
+func TestLatencyEvents(t *testing.T) {
+	s := openStore(t, kv.Options{})
+	set(t, s, 0, "a", "b", 0)
+	for _, engine := range background() {
+		r := newRig(t, s, engine)
+		var mu sync.Mutex
+		events := map[string]time.Duration{}
+		r.o.Latency = func(event string, d time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			events[event] = d
+		}
+		r.start("")
+		in := r.wait()
+		if err := r.Save(); err != nil {
+			t.Error(err)
+		}
+		want := map[Engine][]string{Fork: {"fork", "save-cut"}, Thread: {"save-cut", "save-thread"}, Copy: {"save-cut"}}[engine]
+		if engine == Fork {
+			delete(events, "cow-fault") // it may be too quick for that
+		}
+		if got := slices.Sorted(maps.Keys(events)); !slices.Equal(got, want) {
+			t.Errorf("%v: %v, want %v", engine, got, want)
+		}
+		if usec(events["save-cut"]) != in.LastPauseUsec || engine == Fork && usec(events["fork"]) != in.LatestForkUsec {
+			t.Errorf("%v: %v, %+v", engine, events, in)
+		}
+		r.Close()
+	}
+}
+
+// A hook is told where a save would have gone, of whatever kind it was.
+func TestHookOfFailedSave(t *testing.T) {
+	s := openStore(t, kv.Options{})
+	r := newRig(t, s, Thread)
+	out := filepath.Join(r.dir, "out")
+	missing := filepath.Join(r.dir, "missing")
+	r.change(func(s *Settings) {
+		s.Dir, s.Hook = missing, "echo $KVD_SAVE_RESULT $KVD_SAVE_PATH $KVD_SAVE_ENGINE >>"+out
+	})
+	for n, fn := range []func() error{
+		func() error { _, err := r.Start("", false); return err },
+		r.Save,
+		func() error { _, err := r.Manager.Start(Request{Name: "x"}); return err },
+	} {
+		if err := fn(); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+		within(t, 5*time.Second, "the hook", func() bool {
+			b, _ := os.ReadFile(out)
+			return bytes.Count(b, []byte("\n")) > n
+		})
+	}
+	b, _ := os.ReadFile(out)
+	if want := fmt.Sprintf("error %s/dump.rdb thread\nerror %[1]s/dump.rdb foreground\nerror %[1]s/x.rdb thread\n", missing); string(b) != want {
+		t.Errorf("the hooks say\n%swant\n%s", b, want)
+	}
+}
+
+// How fast saves are is not learned from those of one database.
+func TestExpectedSecondsOfOneDatabase(t *testing.T) {
+	s := openStore(t, kv.Options{})
+	set(t, s, 0, "a", "b", 0)
+	r := newRig(t, s, Thread)
+	r.start("")
+	r.wait()
+	was := r.stat.savedIn
+	r.start("")
+	if r.wait(); r.stat.savedIn == was || r.stat.savedData != dataBytes(s) {
+		t.Errorf("%d bytes in %v s, as before", r.stat.savedData, was)
+	}
+	was = r.stat.savedIn
+	zero := 0
+	if _, err := r.Manager.Start(Request{DB: &zero}); err != nil {
+		t.Fatal(err)
+	}
+	if r.wait(); r.stat.savedIn != was {
+		t.Errorf("%v s, were %v", r.stat.savedIn, was)
 	}
 }
 

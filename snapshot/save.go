@@ -303,6 +303,9 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	defer s.discard()
 	res := Result{Engine: s.o.Engine, Path: s.out.path, Changes: s.view.Changes(), Pause: s.view.Pause()}
 	err := s.run(&res)
+	if why := s.failure.Load(); err != nil && why != nil { // else it came too late to matter
+		err = *why
+	}
 	if err == nil {
 		s.phase.Store(phaseSyncing)
 		err = s.out.sync()
@@ -312,9 +315,6 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	}
 	if err == nil {
 		err = s.verify(ctx, &res)
-	}
-	if why := s.failure.Load(); why != nil {
-		err = *why
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause

@@ -74,7 +74,7 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 	st.seconds = int64(now.Sub(r.begun).Seconds())
 	st.last, st.reason, st.result = r.engine, r.Reason, *res
 	st.verified = verdict(res, err)
-	if s := res.Took.Seconds(); err == nil && s > 0 {
+	if s := res.Took.Seconds(); err == nil && s > 0 && r.DB == nil {
 		st.savedData, st.savedIn = r.data, s
 	}
 	if r.saving != nil {
