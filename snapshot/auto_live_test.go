@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +84,34 @@ func TestAutoLive(t *testing.T) {
 	}
 	quick()
 	check("a second of rest", Fork, "writes per second and ")
+
+	// A clone that the system refuses, or a child that somebody kills.
+	for what, fail := range map[string]func(){
+		"child was ended by signal 9": func() {
+			r.change(func(s *Settings) { s.RateLimit = 1000 })
+			r.start("fork")
+			if err := syscall.Kill(r.Info().ChildPID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			r.wait()
+			r.change(func(s *Settings) { s.RateLimit = 0 })
+		},
+		"fork: closed": func() {
+			r.forker.Close()
+			if _, err := r.Start("fork", false); err == nil {
+				t.Error("forked all the same")
+			}
+			r.forker = fork.New()
+		},
+	} {
+		fail()
+		if in := r.Info(); in.LastBgsaveOK || !strings.Contains(in.LastError, what) {
+			t.Errorf("%s: %+v", what, in)
+		}
+		check(what, Thread, what)
+		quick()
+		check("it is tried again", Fork, "the last clone took ")
+	}
 
 	// An engine that was asked for, or configured, is nobody's choice.
 	reason := r.Info().LastAutoReason

@@ -35,7 +35,7 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 		Body: s.child.run, KeepFDs: []int{fd}, Timeout: s.o.ChildTimeout, Name: childName,
 		Nice: s.o.ChildNice, IOPriority: fork.IOPriority(s.o.ChildIO), OOMScoreAdj: s.o.OOMScoreAdj})
 	if err != nil {
-		return err
+		return &forkError{err}
 	}
 	s.job = job
 	sink.page = job.Page()
@@ -44,7 +44,10 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	s.view, err = s.store.Freeze(kv.FreezeOptions{Mode: kv.ModeFork, WritePolicy: s.o.WritePolicy,
 		Around: func(v *kv.View, hold func() error, release func()) error {
 			s.dump.view = v
-			return job.Fork(hold, release)
+			if err := job.Fork(hold, release); err != nil {
+				return &forkError{err}
+			}
+			return nil
 		}})
 	return err
 }
@@ -136,5 +139,11 @@ func childFailure(err error) error {
 	if err == nil || errors.As(err, &said) {
 		return err
 	}
-	return fmt.Errorf("fork: %w", err)
+	return &forkError{fmt.Errorf("fork: %w", err)}
 }
+
+// forkError is the failure of a clone, or an end of the child that another engine
+// would not have met.
+type forkError struct{ error }
+
+func (e *forkError) Unwrap() error { return e.error }

@@ -233,6 +233,9 @@ func (m *Manager) choose(r *running, s *Settings, in autoInputs) {
 	in.LimitEngine = st.overran
 	r.engine, st.autoReason = chooseAuto(in)
 	r.auto = true
+	if r.engine == Fork && st.forkFailed != "" {
+		r.engine, st.autoReason = Thread, "the last save by fork failed: "+st.forkFailed
+	}
 }
 
 // launch takes the cut and leaves the rest to a goroutine.

@@ -32,6 +32,7 @@ type stats struct {
 	result             Result  // of the last background save
 	savedData          int64   // bytes of keys and values at the last successful one
 	savedIn            float64 // seconds that it took
+	forkFailed         string  // why the last fork failed, if no save has succeeded since
 	overran            Engine  // it came to its memory limit, and none has succeeded since
 	limit              bool    // the last one was given up because of that
 	hook               string
@@ -52,7 +53,7 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 		}
 		st.failed, st.lastError = false, ""
 		if r.whole() && r.background { // one database, or a moment without writers, shows nothing
-			st.overran = 0
+			st.overran, st.forkFailed = 0, ""
 		}
 	case !cancelled:
 		st.lastError = err.Error()
@@ -70,6 +71,10 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 	var limit *LimitError
 	if st.limit = errors.As(err, &limit); st.limit {
 		st.overran = limit.Engine
+	}
+	var failed *forkError
+	if errors.As(err, &failed) && !cancelled {
+		st.forkFailed = failed.Error()
 	}
 	st.seconds = int64(now.Sub(r.begun).Seconds())
 	st.last, st.reason, st.result = r.engine, r.Reason, *res
