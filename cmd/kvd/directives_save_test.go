@@ -245,8 +245,9 @@ func seeMemoryLimit(t *testing.T) {
 		if e := c.info("rdb_last_error"); !strings.Contains(e, "save-memory-limit") || !strings.Contains(k.out.String(), e) {
 			t.Errorf("%s: rdb_last_error is %q", kind, e)
 		}
-		// What is written while the limit is being noticed comes on top.
-		if n := c.infoInt("rdb_last_extra_memory_peak"); n < 64*mib || n > 100*mib {
+		// What is written while the limit is being noticed comes on top. Between two looks at what
+		// the kernel has copied for a child each page fault counts, which is a bit too much.
+		if n := c.infoInt("rdb_last_extra_memory_peak"); n < 60*mib || n > 100*mib {
 			t.Errorf("%s: %d bytes of extra memory at a limit of 64mb", kind, n)
 		}
 		end()
