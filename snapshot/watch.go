@@ -33,6 +33,7 @@ const (
 	// sampleInterval is how often the memory that the kernel has copied for a
 	// child is looked up, which walks the child's page tables.
 	sampleInterval = 250 * time.Millisecond
+	sampleGap      = 15 * time.Millisecond // at least, where the limit seems to be reached
 	// faultBytes is what the kernel copies at a write fault.
 	faultBytes = 4096
 )
@@ -90,7 +91,11 @@ func (w *watcher) look(now time.Time) {
 		faults := minorFaults()
 		used += s.copied.Load() + (faults-w.faults)*faultBytes
 		due := now.Sub(w.looked)
-		if due >= sampleInterval || used >= s.o.MemoryLimit && s.o.MemoryLimit > 0 && due >= 2*watchInterval {
+		full := s.o.MemoryLimit > 0 && used >= s.o.MemoryLimit
+		if full && due < sampleGap && s.o.Overrun == OverrunAbort {
+			return // it will be known, and not estimated, in a moment
+		}
+		if due >= sampleInterval || full && due >= sampleGap {
 			if n, err := s.job.SampleCopied(); err == nil {
 				s.sampled(n)
 				s.faultPeak.Store(max(s.faultPeak.Load(), int64(s.probe.measure())))
