@@ -40,7 +40,7 @@ func (m *Manager) cron() {
 		m.o.Log.Warn("save-cron: " + err.Error())
 	}
 	m.onTime = (m.onTime || due) && settings.Cron != ""
-	if m.closed || m.run != nil || m.load.active || st.failed && now.Sub(st.lastTry) <= retryDelay {
+	if m.closed || m.run != nil || m.load.active || st.deniedBy != "" && now.Sub(st.lastTry) <= retryDelay {
 		m.mu.Unlock()
 		return
 	}

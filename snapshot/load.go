@@ -235,6 +235,7 @@ func (l *loader) read(ctx context.Context) error {
 	report := int64(progressBytes)
 	for {
 		if err := l.dec.Next(&ev); err != nil {
+			l.full <- b // a key in it may be there twice, which comes first
 			return err
 		}
 		switch ev.Kind {

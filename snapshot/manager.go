@@ -120,7 +120,7 @@ func (m *Manager) claim(q Request, background bool) *running {
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	m.run = r
 	m.stat.saves++
-	if background {
+	if background && q.whole() {
 		m.stat.lastTry = r.begun
 	}
 	return r

@@ -119,7 +119,7 @@ func TestNamedSnapshots(t *testing.T) {
 		if _, err := r.Manager.Start(Request{Name: "x"}); err != nil {
 			t.Error(err)
 		}
-		if in := r.wait(); !in.LastBgsaveOK || in.LastError != "" || r.WriteDenied() == "" {
+		if in := r.wait(); in.LastBgsaveOK || in.LastError != r.WriteDenied() || in.LastError == "" {
 			t.Errorf("%v: a named snapshot is not the dump: %+v, denied %q", engine, in, r.WriteDenied())
 		}
 		r.start("")

@@ -94,14 +94,23 @@ func (m *Manager) loadFile(ctx context.Context, path string, o LoadOptions) erro
 	m.mu.Unlock()
 	if err != nil {
 		m.o.Log.Warn("Error trying to load the RDB dump: " + err.Error())
-		if errors.Is(err, rdb.ErrFormat) {
-			m.o.Log.Warn(fmt.Sprintf("%d keys could be read before that. To write all that can be kept as a new dump: kvd --repair-rdb %q NEWFILE",
-				res.Keys+res.Expired, path))
-		}
+		m.adviseRepair(ctx, path, o.NoChecksum, err)
 		return err
 	}
 	m.logLoad(&res)
 	return nil
+}
+
+// adviseRepair tells the log how much of a damaged dump could be read.
+func (m *Manager) adviseRepair(ctx context.Context, path string, noChecksum bool, err error) {
+	var twice *DuplicateError
+	if !errors.Is(err, rdb.ErrFormat) && !errors.As(err, &twice) {
+		return
+	}
+	// Again, by one that counts exactly: the loader's goroutines run ahead of each other.
+	rep, _ := VerifyFile(ctx, path, VerifyOptions{Full: true, Unique: true, NoChecksum: noChecksum, Databases: m.o.Store.Databases()})
+	m.o.Log.Warn(fmt.Sprintf("%d keys could be read before that. To write all that can be kept as a new dump: kvd --repair-rdb %q NEWFILE",
+		rep.Keys, path))
 }
 
 // loadAux notes what the file tells of the server that wrote it.

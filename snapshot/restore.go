@@ -3,7 +3,6 @@ package snapshot
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"kvd/kv"
@@ -32,7 +31,7 @@ type RestoreOptions struct {
 // priority.
 func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions) (LoadResult, error) {
 	start := time.Now()
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)
 	}

@@ -368,7 +368,8 @@ func TestRestoreIsNice(t *testing.T) {
 	}
 }
 
-// TestLoadFIFO: what can only be read once, from its start, can be loaded.
+// TestLoadFIFO: what can only be read once, from its start, can be loaded, but not
+// restored or verified.
 func TestLoadFIFO(t *testing.T) {
 	file, err := os.ReadFile(threeDatabases(t))
 	if err != nil {
@@ -391,8 +392,11 @@ func TestLoadFIFO(t *testing.T) {
 		t.Errorf("%+v %v", res, err)
 	}
 	wg.Wait()
-	wg.Go(write)
-	if res, err := Restore(context.Background(), s, path, RestoreOptions{}); err != nil || res.Keys != 543 || res.Removed != 543 {
+	// Nobody writes now: who opened the pipe would wait for ever.
+	if res, err := Restore(context.Background(), s, path, RestoreOptions{}); !errors.Is(err, errNotRegular) {
+		t.Errorf("%+v %v", res, err)
+	}
+	if res, err := VerifyFile(context.Background(), path, VerifyOptions{}); !errors.Is(err, errNotRegular) {
 		t.Errorf("%+v %v", res, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // stats are what INFO tells of past saves.
 type stats struct {
 	lastSave    time.Time // the end of the last successful one of the dump, or the start of the Manager
-	lastTry     time.Time // of a background save
+	lastTry     time.Time // of a background save of the dump
 	failed      bool      // the last background save
 	seconds     int64     // of the last background save, -1 before the first
 	saves       int64
@@ -51,7 +51,8 @@ func (m *Manager) note(r *running, res *Result, err error, cancelled bool) {
 			st.lastSave, st.deniedBy = now, ""
 			m.denied.Store(false)
 		}
-		st.failed, st.lastError = false, ""
+		// A good save of something else does not make up for the dump's.
+		st.failed, st.lastError = st.deniedBy != "", st.deniedBy
 		if r.whole() && r.background { // one database, or a moment without writers, shows nothing
 			st.overran, st.forkFailed = 0, ""
 		}

@@ -132,7 +132,7 @@ func (c *Counts) add(ev *rdb.Event, now int64) {
 
 // VerifyFile is Verify of the file at path. Errors name it.
 func VerifyFile(ctx context.Context, path string, o VerifyOptions) (VerifyReport, error) {
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return VerifyReport{}, fmt.Errorf("verify: %w", err)
 	}
@@ -149,6 +149,24 @@ func VerifyFile(ctx context.Context, path string, o VerifyOptions) (VerifyReport
 		err = fmt.Errorf("verify %s: %w", path, err)
 	}
 	return rep, err
+}
+
+// openRegular opens a file for reading, or a directory, which cannot be read. It waits
+// for nobody: a pipe, say, is an error.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = &os.PathError{Op: "read", Path: path, Err: errNotRegular}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Verify reads the RDB file that is the first size bytes of src, from its start to
