@@ -44,11 +44,14 @@ func newChunkReader(src io.ReaderAt, size int64, n int, sum bool) *chunkReader {
 func startChunkReader(src io.ReaderAt, size int64, n int, sum bool, nice int) *chunkReader {
 	r := &chunkReader{src: src, size: size, sum: sum, stop: make(chan struct{})}
 	n = int(max(1, min(int64(n), (size+chunkBytes-1)/chunkBytes)))
+	buffer := func() []byte { return make([]byte, rdb.ChunkRoom+int(min(chunkBytes, size))) }
+	if d, ok := src.(*directFile); ok {
+		buffer = d.buffer
+	}
 	for range n {
 		w := chunkWorker{ready: make(chan readChunk, 1), free: make(chan []byte, 2)}
-		length := rdb.ChunkRoom + int(min(chunkBytes, size))
-		w.free <- make([]byte, length)
-		w.free <- make([]byte, length)
+		w.free <- buffer()
+		w.free <- buffer()
 		r.workers = append(r.workers, w)
 	}
 	for i := range r.workers {
@@ -87,10 +90,10 @@ func (r *chunkReader) work(i int) {
 
 // read reads the chunk at offset at into buf. A file that has become shorter ends there.
 func (r *chunkReader) read(buf []byte, at int64) ([]byte, error) {
-	buf = buf[:rdb.ChunkRoom+int(min(chunkBytes, r.size-at))] // only the last one is shorter
 	n, err := r.src.ReadAt(buf[rdb.ChunkRoom:], at)
-	if n == len(buf)-rdb.ChunkRoom || errors.Is(err, io.EOF) && n > 0 {
-		err = nil
+	want := int(min(chunkBytes, r.size-at)) // only the last one is shorter
+	if n >= want || errors.Is(err, io.EOF) && n > 0 {
+		n, err = min(n, want), nil
 	}
 	return buf[:rdb.ChunkRoom+n], err
 }

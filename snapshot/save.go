@@ -398,6 +398,9 @@ func (s *saving) run(res *Result) error {
 	return err
 }
 
+// verifyThreads is how many goroutines read the file back: they wait for the disk.
+const verifyThreads = 2
+
 // verify reads the file back from the disk, at the priority of a saver.
 func (s *saving) verify(ctx context.Context, res *Result) error {
 	if res.Verified = s.o.Verify; s.o.Verify == VerifyNo {
@@ -406,7 +409,7 @@ func (s *saving) verify(ctx context.Context, res *Result) error {
 	s.phase.Store(phaseVerifying)
 	start := time.Now()
 	o := VerifyOptions{Full: s.o.Verify == VerifyFull, NoChecksum: s.o.NoChecksum, DropCache: true,
-		Databases: s.store.Databases(), Expect: &Expectation{Keys: res.Keys, Bytes: res.Bytes},
+		Databases: s.store.Databases(), Expect: &Expectation{Keys: res.Keys, Bytes: res.Bytes}, Threads: verifyThreads,
 		Progress: func(read, _ int64) { s.checked.Store(read) }, nice: threadNice}
 	done := make(chan error, 1)
 	go atNice(threadNice, func() {

@@ -184,13 +184,18 @@ func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (
 	if o.Threads <= 0 {
 		o.Threads = max(1, runtime.NumCPU()-1)
 	}
+	pieces := src
 	if f, ok := src.(*os.File); ok {
 		if o.DropCache {
 			_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // what is cached may be all we get
+			if d, err := openDirect(f); err == nil {
+				defer d.close()
+				pieces = d
+			}
 		}
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
 	}
-	v := newVerifier(src, size, o)
+	v := newVerifier(src, pieces, size, o)
 	defer v.chunks.close()
 	err := v.run(ctx)
 	v.rep.Took = time.Since(start)
@@ -209,12 +214,14 @@ type verifier struct {
 	unique *keySet
 }
 
-func newVerifier(src io.ReaderAt, size int64, o VerifyOptions) *verifier {
+// newVerifier returns one that reads the file from pieces, and looks up what it has read
+// in src.
+func newVerifier(src, pieces io.ReaderAt, size int64, o VerifyOptions) *verifier {
 	values := rdb.PassValues
 	if o.Full {
 		values = rdb.CheckValues
 	}
-	chunks := startChunkReader(src, size, o.Threads, !o.NoChecksum, o.nice)
+	chunks := startChunkReader(pieces, size, o.Threads, !o.NoChecksum, o.nice)
 	v := &verifier{o: o, now: o.Now.UnixMilli(), chunks: chunks,
 		dec: rdb.NewChunkDecoder(chunks, rdb.DecoderOptions{SkipChecksum: o.NoChecksum, Values: values, AllTypes: o.AllTypes}),
 		rep: VerifyReport{Size: size}, dbs: map[int]*DatabaseCounts{}}
