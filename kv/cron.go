@@ -10,6 +10,13 @@ import (
 // keys, and frees what a cut left behind in shards that nobody uses.
 const cronInterval = 100 * time.Millisecond
 
+// What a cut left behind is tidied up a tenth of the time, in slices so short that
+// a client who waits for the processor does not notice.
+const (
+	tidyInterval = 10 * time.Millisecond
+	tidySlice    = time.Millisecond
+)
+
 // How long one round of the sweep may take: little when it finds nothing, a
 // quarter of the time when more than staleLimit percent of what it looks at has
 // expired, as in Redis.
@@ -23,19 +30,24 @@ func (s *Store) cron() {
 	defer s.stopped.Done()
 	tick := time.NewTicker(cronInterval)
 	defer tick.Stop()
-	for round := 0; ; round++ {
+	tidy := time.NewTimer(tidyInterval)
+	defer tidy.Stop()
+	for round := 0; ; {
 		select {
 		case <-s.stop:
 			return
+		case <-tidy.C:
 		case <-tick.C:
+			s.coarse.Store(s.clock() / 1000)
+			if s.expiring.Load() && !s.holding.Load() {
+				s.sweep()
+			}
+			if round++; round%10 == 0 {
+				s.Memory() // notes the peak
+			}
 		}
-		s.coarse.Store(s.clock() / 1000)
-		s.tidy()
-		if s.expiring.Load() && !s.holding.Load() {
-			s.sweep()
-		}
-		if round%10 == 0 {
-			s.Memory() // notes the peak
+		if !s.tidy() {
+			tidy.Reset(tidyInterval)
 		}
 	}
 }
@@ -45,19 +57,22 @@ const moveSlice = 32
 
 // tidy frees deferred blocks of idle shards, a slice at a time, then moves
 // what was written beside a forked child into the room, and then empties runs
-// of memory that hold little.
-func (s *Store) tidy() {
+// of memory that hold little. It tells whether all is tidy, or has to wait for a
+// live View.
+func (s *Store) tidy() bool {
 	start := time.Now()
 	if s.deferred.Load() != 0 && !s.freeDeferred(start) {
-		return
+		return false
 	}
 	if s.scattered.Swap(false) && !s.move(start, (*keyspace.Table).Gather) {
 		s.scattered.Store(true)
-		return
+		return s.cut.Load() != nil
 	}
 	if s.sparse.Swap(false) && !s.move(start, (*keyspace.Table).Evacuate) {
 		s.sparse.Store(true)
+		return s.cut.Load() != nil
 	}
+	return true
 }
 
 // move has some of each table moved until that has no more to do, and tells whether
@@ -74,7 +89,7 @@ func (s *Store) move(start time.Time, some func(t *keyspace.Table, n int) (more 
 			}
 			more = sh.move(moveSlice, some)
 			sh.mu.Unlock()
-			if time.Since(start) > sweepBusy {
+			if time.Since(start) > tidySlice {
 				return false
 			}
 		}
@@ -101,7 +116,7 @@ func (s *Store) freeDeferred(start time.Time) bool {
 			s.enter(sh)
 			more = sh.guard.Mode == keyspace.None && sh.guard.Pending()
 			sh.mu.Unlock()
-			if time.Since(start) > sweepBusy {
+			if time.Since(start) > tidySlice {
 				return false
 			}
 		}

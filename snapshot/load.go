@@ -162,7 +162,7 @@ func newLoader(f *os.File, into target, o LoadOptions, nice int) (*loader, error
 		return nil, fmt.Errorf("there is no database %d to load into, there are %d", o.Into, into.Databases())
 	}
 	if o.Threads <= 0 {
-		o.Threads = max(1, runtime.NumCPU()-1)
+		o.Threads = max(2, runtime.NumCPU()-1) // one alone waits for the disk half of the time
 	}
 	l := &loader{into: into, o: o, size: info.Size(), now: time.Now().UnixMilli(),
 		inserters: min(max(o.Threads, minInserters), maxInserters),

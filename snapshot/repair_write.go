@@ -72,7 +72,7 @@ func (r *repair) verify(ctx context.Context, path string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = Verify(ctx, f, r.rep.Bytes, VerifyOptions{Full: true, AllTypes: true, DropCache: true, Now: r.o.Now,
+	_, err = Verify(ctx, f, r.rep.Bytes, VerifyOptions{Full: true, AllTypes: true, FromDisk: true, Now: r.o.Now,
 		Expect: &Expectation{Keys: r.rep.Keys, Bytes: r.rep.Bytes}})
 	return err
 }

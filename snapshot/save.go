@@ -408,7 +408,7 @@ func (s *saving) verify(ctx context.Context, res *Result) error {
 	}
 	s.phase.Store(phaseVerifying)
 	start := time.Now()
-	o := VerifyOptions{Full: s.o.Verify == VerifyFull, NoChecksum: s.o.NoChecksum, DropCache: true,
+	o := VerifyOptions{Full: s.o.Verify == VerifyFull, NoChecksum: s.o.NoChecksum, FromDisk: true,
 		Databases: s.store.Databases(), Expect: &Expectation{Keys: res.Keys, Bytes: res.Bytes}, Threads: verifyThreads,
 		Progress: func(read, _ int64) { s.checked.Store(read) }, nice: threadNice}
 	done := make(chan error, 1)

@@ -31,9 +31,9 @@ type VerifyOptions struct {
 	// Threads is how many goroutines read and sum the file, besides the one that
 	// calls; 0 means the number of processors less one, and at least one.
 	Threads int
-	// DropCache takes the file out of the page cache first, if it is an *os.File,
-	// so that what the disk has is read. It must have been synced.
-	DropCache bool
+	// FromDisk reads what the disk has, if it is an *os.File: past the page cache, or,
+	// where the file system cannot, after taking it out of there. It must have been synced.
+	FromDisk bool
 	// Expect is what must be in the file, unless it is nil.
 	Expect *Expectation
 	Now    time.Time // by which keys count as expired; zero means the time of the call
@@ -186,7 +186,7 @@ func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (
 	}
 	pieces := src
 	if f, ok := src.(*os.File); ok {
-		if o.DropCache {
+		if o.FromDisk {
 			_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // what is cached may be all we get
 			if d, err := openDirect(f); err == nil {
 				defer d.close()

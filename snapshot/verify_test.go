@@ -181,7 +181,7 @@ func TestVerifyReport(t *testing.T) {
 	defer f.Close()
 	var seen []int64
 	expect := &Expectation{Keys: 5000, Bytes: res.Bytes}
-	rep, err := Verify(context.Background(), f, res.Bytes, VerifyOptions{Expect: expect, DropCache: true, Full: true,
+	rep, err := Verify(context.Background(), f, res.Bytes, VerifyOptions{Expect: expect, FromDisk: true, Full: true,
 		Progress: func(n, _ int64) { seen = append(seen, n) }})
 	if err != nil || rep.Keys != 5000 || rep.Expires != 2500 || rep.Expired != 1250 || !rep.Checksum || rep.Bytes != res.Bytes ||
 		len(rep.Databases) != 2 || rep.Databases[1].DB != 3 || rep.Databases[1].Keys != 2500 || rep.Took <= 0 ||
