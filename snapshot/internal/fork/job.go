@@ -129,7 +129,6 @@ func (j *Job) fork() {
 			return
 		}
 	}
-	undo := urgent()
 	start := time.Now()
 	pid, errno := clone()
 	if pid == 0 && errno == 0 {
@@ -139,7 +138,6 @@ func (j *Job) fork() {
 	if j.release != nil {
 		j.release()
 	}
-	undo()
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		j.forkErr = cloneError(errno)

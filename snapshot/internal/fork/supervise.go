@@ -88,15 +88,11 @@ func (j *Job) supervise(pid int, start time.Time) {
 // code in the child and can say what went wrong.
 func (j *Job) adjust(pid int) error {
 	var errs []error
-	nice := j.opts.Nice
-	// The system call answers 20 less the niceness. After urgent the child begins at 0.
-	if own, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
-		nice = max(nice, 20-own)
-	}
-	if nice > 0 {
+	if j.opts.Nice > 0 {
 		err := error(nil)
-		if now, e := unix.Getpriority(unix.PRIO_PROCESS, pid); e == nil && 20-now < nice { // to lower it takes a right
-			err = unix.Setpriority(unix.PRIO_PROCESS, pid, nice)
+		// The system call answers 20 less the niceness. To lower that takes a right.
+		if now, e := unix.Getpriority(unix.PRIO_PROCESS, pid); e == nil && 20-now < j.opts.Nice {
+			err = unix.Setpriority(unix.PRIO_PROCESS, pid, j.opts.Nice)
 		}
 		if err != nil && err != unix.ESRCH {
 			errs = append(errs, fmt.Errorf("child's niceness: %w", err))
