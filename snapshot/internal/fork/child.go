@@ -11,6 +11,7 @@ import (
 type childPlan struct {
 	parent int               // pid of the parent
 	name   []byte            // NUL-terminated, at most 16 bytes
+	nice   int               // 0: as the parent
 	stderr int               // becomes descriptor 2; -1: none
 	shut   []fdRange         // descriptors to close
 	maxFD  uint32            // bound of the loop where close_range is missing
@@ -26,6 +27,11 @@ type fdRange struct{ first, last uint32 }
 //go:noinline
 //go:norace
 func (c *childPlan) run() {
+	if c.nice > 0 {
+		// First of all: until somebody else has done it, the child would compete with
+		// those who make up for the time of the clone. The parent sees to it too.
+		syscall.RawSyscall(syscall.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(c.nice))
+	}
 	procPin()                    // from here on a panic or an entry into the scheduler is fatal
 	writeBarrier.enabled = false // there is no collector here that it could serve
 	rawPrctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL))

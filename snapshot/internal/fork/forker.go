@@ -155,6 +155,10 @@ func (f *Forker) Prepare(o Options) (*Job, error) {
 	}
 	j.plan = childPlan{parent: os.Getpid(), name: append([]byte(o.Name), 0), stderr: j.stderr,
 		maxFD: fdLimit(), page: page, body: o.Body}
+	// The system call answers 20 less the niceness.
+	if own, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil && o.Nice > 20-own {
+		j.plan.nice = o.Nice
+	}
 	keep := o.KeepFDs
 	if slices.Contains(keep, 2) {
 		j.plan.stderr = -1
