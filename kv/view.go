@@ -116,6 +116,7 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 		}
 	}
 	if v.mode == ModeFork {
+		s.gatherAll()
 		s.arena.HoldCollapse() // the clone would wait for it, and the child's memory is shared
 		prepare := s.arena.PrepareFork
 		if v.policy == WriteInPlace {
@@ -200,6 +201,17 @@ func (s *Store) settle() {
 			more = sh.guard.Pending() && s.drain(sh, 1024)
 			sh.mu.Unlock()
 		}
+	}
+}
+
+// gatherAll moves what was written beside an earlier child, if the cron has not come to
+// it: what lies apart at a cut stays there while its child lives, and saves in a
+// row would leave more and more of it. It rests as long as it works, so that nobody
+// waits for the processor.
+func (s *Store) gatherAll() {
+	for s.scattered.Swap(false) && !s.move(time.Now(), (*keyspace.Table).Gather) {
+		s.scattered.Store(true)
+		time.Sleep(tidySlice)
 	}
 }
 

@@ -191,20 +191,17 @@ func TestBadTails(t *testing.T) {
 	} {
 		noError(t, os.WriteFile(dump, tt.b, 0o600))
 		log := failStart(t, k.dir)
-		m := regexp.MustCompile(`(?s)at offset (\d+).*# (\d+) keys could be read before that\. .*kvd --repair-rdb ` + strconv.Quote(dump) + ` NEWFILE`).FindStringSubmatch(log)
+		m := regexp.MustCompile(`(?s)(?:at offset|before byte) (\d+).*# (\d+) keys could be read before that\. .*kvd --repair-rdb ` + strconv.Quote(dump) + ` NEWFILE`).FindStringSubmatch(log)
 		if m == nil {
 			t.Errorf("%s: the log says:\n%s", tt.name, tail(log, 800))
 			continue
 		}
 		offset, read := atoi(m[1]), atoi(m[2])
-		if tt.name == "zeroes" {
-			read = 0 // three zeroes are a record: all of them were counted until the end came
-		}
 		if offset > len(tt.b) || read > total {
 			t.Errorf("%s: %d keys until %d, of %d in %d bytes", tt.name, read, offset, total, len(tt.b))
 		}
 		checked, _ := check(t, dump)
-		if n := regexp.MustCompile(`\[info\] (\d+) keys read`).FindStringSubmatch(checked); n == nil || atoi(n[1]) != read && read > 0 {
+		if n := regexp.MustCompile(`\[info\] (\d+) keys read`).FindStringSubmatch(checked); n == nil || atoi(n[1]) != read {
 			t.Errorf("%s: %d keys could be read until %d; --check-rdb: %v", tt.name, read, offset, n)
 		}
 		if now, _ := os.ReadFile(dump); !bytes.Equal(now, tt.b) {
@@ -222,6 +219,9 @@ func TestBadTails(t *testing.T) {
 		keys := 0
 		for _, m := range regexp.MustCompile(`keys=(\d+)`).FindAllStringSubmatch(text, -1) {
 			keys += atoi(m[1])
+		}
+		if tt.name == "zeroes" {
+			read-- // three zeroes are a key to whoever reads on; the repair knows better
 		}
 		if keys < read || keys > total {
 			t.Errorf("%s: %d keys after the repair, %d could be read before", tt.name, keys, read)
