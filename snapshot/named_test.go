@@ -288,6 +288,9 @@ func TestKeepFails(t *testing.T) {
 	}
 	path := filepath.Join(r.dir, old[0])
 	if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+		if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
+			t.Fatal(err)
+		}
 		t.Skip("mount:", err)
 	}
 	defer func() { _ = unix.Unmount(path, unix.MNT_DETACH) }()
