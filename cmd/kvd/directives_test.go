@@ -348,7 +348,13 @@ func seeLoglevel(t *testing.T) {
 		t.Errorf("notice: %q", got)
 	}
 	k := launch(t, shortDir(t), nil, "--loglevel", "warning")
-	within(t, 10*time.Second, "the socket", func() bool { _, err := os.Stat(k.sock); return err == nil })
+	within(t, 10*time.Second, "the socket", func() bool { // it is there a moment before it listens
+		c, err := net.Dial("unix", k.sock)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 	k.dial().want("PONG", "PING")
 	if got := k.out.String(); strings.Contains(got, " * ") || !strings.Contains(got, " # ") {
 		t.Errorf("warning: %q", got)
