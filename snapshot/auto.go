@@ -29,6 +29,10 @@ type autoInputs struct {
 	// LimitEngine is the engine whose last save was given up at the
 	// save-memory-limit; 0 if the last save was not.
 	LimitEngine Engine
+
+	// ForkFailed is why the last fork failed, "" if it did not: a clone that the
+	// system refused, a child that was killed.
+	ForkFailed string
 }
 
 // The bounds of AUTO.
@@ -57,6 +61,9 @@ const (
 func chooseAuto(in autoInputs) (Engine, string) {
 	if !in.CanFork {
 		return Thread, "this program cannot fork: it was built with the race detector"
+	}
+	if in.ForkFailed != "" {
+		return Thread, "the last save by fork failed: " + in.ForkFailed
 	}
 	switch in.LimitEngine {
 	case Fork:

@@ -38,6 +38,7 @@ func TestAutoEachInputDecides(t *testing.T) {
 	}{
 		{"no fork", func(in *autoInputs) { in.CanFork = false }, []string{"cannot fork"}},
 		{"limit", func(in *autoInputs) { in.LimitEngine = Fork }, []string{"by fork", "save-memory-limit"}},
+		{"failed", func(in *autoInputs) { in.ForkFailed = "clone: no memory" }, []string{"by fork failed", "clone: no memory"}},
 		{"last clone", func(in *autoInputs) { in.LastClone = 12300 * time.Microsecond }, []string{"last clone took 12.3 ms", "5.0 ms at most"}},
 		{"data of the last clone", func(in *autoInputs) { in.LastCloneResident = 512 << 20 }, []string{"last clone took 2.0 ms at 512 MB", "8.0 ms at today's 2.0 GB"}},
 		{"data", func(in *autoInputs) { in.Resident = 6 << 30 }, []string{"last clone took 2.0 ms at 2.0 GB", "6.0 ms at today's 6.0 GB"}},

@@ -275,6 +275,21 @@ func (c *crew) hurry() {
 	}
 }
 
+// abandon makes the crew end, and has writers keep nothing more for it than what
+// the shards at work have: a lane may be stuck in a write to a disk that stands still.
+func (c *crew) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = errStopped
+	}
+	for shard := range c.dump.view.Shards() {
+		if !c.started || !c.taken[shard] {
+			c.dump.view.Release(shard)
+		}
+	}
+}
+
 // sprint sets the last lane to work; c.mu is held.
 func (c *crew) sprint() {
 	c.working++

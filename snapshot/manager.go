@@ -139,7 +139,7 @@ func (m *Manager) Start(q Request) (status string, err error) {
 	if err != nil {
 		return "", err
 	}
-	in := storeInputs(m.o.Store) // reads files: not under the lock
+	in, data := storeInputs(m.o.Store), dataBytes(m.o.Store) // reads files: not under the lock
 	m.mu.Lock()
 	switch {
 	case m.closed:
@@ -153,7 +153,7 @@ func (m *Manager) Start(q Request) (status string, err error) {
 		return "", ErrInProgress
 	}
 	r := m.claim(q, true)
-	r.path, r.data = path, dataBytes(m.o.Store)
+	r.path, r.data = path, data
 	m.choose(r, &settings, in)
 	m.gone.Add(1)
 	m.mu.Unlock()
@@ -230,12 +230,9 @@ func (m *Manager) choose(r *running, s *Settings, in autoInputs) {
 	in.LastClone, in.LastCloneResident, in.SavesSinceClone = st.clone, st.cloneBytes, st.sinceClone
 	in.WriteRate = m.rate.perSecond()
 	in.Seconds = expectedSeconds(r.data, st.savedData, st.savedIn)
-	in.LimitEngine = st.overran
+	in.LimitEngine, in.ForkFailed = st.overran, st.forkFailed
 	r.engine, st.autoReason = chooseAuto(in)
 	r.auto = true
-	if r.engine == Fork && st.forkFailed != "" {
-		r.engine, st.autoReason = Thread, "the last save by fork failed: "+st.forkFailed
-	}
 }
 
 // launch takes the cut and leaves the rest to a goroutine.
@@ -322,7 +319,7 @@ func (m *Manager) end(r *running, settings *Settings, res Result, err error) {
 }
 
 // retain keeps the new dump under a name with the time, and removes those that
-// are too many. The dump itself stands: what fails here is said in the log and by INFO.
+// are too many. The dump itself stands: what fails here is said in the log.
 func (m *Manager) retain(ctx context.Context, settings *Settings, res *Result) (kept string) {
 	keeper := newRetention()
 	kept, err := keeper.keepCopy(ctx, settings.Dir, settings.Filename, m.o.now())

@@ -107,7 +107,7 @@ type Result struct {
 	// longest that a probe of such a fault took.
 	Faults    int64
 	FaultPeak time.Duration
-	EndPause  time.Duration // how long the locks were held at the end of the View
+	EndPause  time.Duration // how long the end of the View took, for which all locks are taken
 
 	Verified   VerifyMode    // how the file was verified
 	VerifyTook time.Duration // what that took, of Took

@@ -126,21 +126,6 @@ func (w *watcher) limit(used int64) {
 	}
 }
 
-// abandon makes the crew end, and has writers keep nothing more for it than what
-// the shards at work have: a lane may be stuck in a write to a disk that stands still.
-func (c *crew) abandon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = errStopped
-	}
-	for shard := range c.dump.view.Shards() {
-		if !c.started || !c.taken[shard] {
-			c.dump.view.Release(shard)
-		}
-	}
-}
-
 // throttle makes writers wait for a share of the time that grows from 0 at three
 // quarters of the limit to 1 at the limit.
 func (w *watcher) throttle(full float64) {
