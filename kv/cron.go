@@ -3,6 +3,7 @@ package kv
 import (
 	"time"
 
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
 
@@ -83,7 +84,7 @@ func (s *Store) move(start time.Time, some func(t *keyspace.Table, n int) (more 
 		for more := true; more; {
 			sh.mu.Lock()
 			s.enter(sh)
-			if sh.guard.Mode != keyspace.None {
+			if sh.guard.Mode != cut.None {
 				sh.mu.Unlock()
 				return false
 			}
@@ -114,7 +115,7 @@ func (s *Store) freeDeferred(start time.Time) bool {
 		for more := true; more; {
 			sh.mu.Lock()
 			s.enter(sh)
-			more = sh.guard.Mode == keyspace.None && sh.guard.Pending()
+			more = sh.guard.Mode == cut.None && sh.guard.Pending()
 			sh.mu.Unlock()
 			if time.Since(start) > tidySlice {
 				return false

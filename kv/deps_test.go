@@ -24,12 +24,15 @@ var policy = map[string]struct {
 	unsafe bool
 }{
 	"cmd/kvd":              {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot"}},
-	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/keyspace"}},
+	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/cut", "kv/internal/keyspace", "kv/internal/packed", "kv/internal/tree"}},
 	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/resp", "snapshot/rdb"}},
 	"kv/config":            {project: []string{"kv/internal/glob"}, external: []string{"github.com/robfig/cron/v3"}},
 	"kv/internal/arena":    {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"kv/internal/glob":     {},
-	"kv/internal/keyspace": {project: []string{"kv/internal/arena"}, unsafe: true},
+	"kv/internal/cut":      {project: []string{"kv/internal/arena"}},
+	"kv/internal/keyspace": {project: []string{"kv/internal/arena", "kv/internal/cut"}, unsafe: true},
+	"kv/internal/packed":   {},
+	"kv/internal/tree":     {project: []string{"kv/internal/arena", "kv/internal/cut"}, unsafe: true},
 	"kv/resp":              {external: []string{"github.com/tidwall/redcon"}},
 	"kv/server": {
 		project:  []string{"kv/command", "kv/config", "kv/resp"},

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
 
@@ -81,7 +82,7 @@ type Store struct {
 // shard is a part of every database. All but the atomics is guarded by mu.
 type shard struct {
 	mu       sync.Mutex
-	guard    keyspace.Guard
+	guard    cut.Guard
 	tables   []*keyspace.Table // by database, nil until used
 	sweeps   []keyspace.Sweep
 	watchers map[watchKey][]*watched
@@ -397,11 +398,11 @@ func (s *Store) enter(sh *shard) {
 // notice ends the shard's part of a cut that has passed it. It tells whether
 // anything may be freed that waited for that.
 func (sh *shard) notice() bool {
-	if sh.guard.Mode != keyspace.None {
+	if sh.guard.Mode != cut.None {
 		if sh.passed.Load() != sh.cutID {
 			return false
 		}
-		sh.guard.Mode = keyspace.None
+		sh.guard.Mode = cut.None
 	}
 	return sh.guard.Pending()
 }

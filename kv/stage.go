@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
 
@@ -135,7 +136,7 @@ func (st *Stage) swapTable(n, db int) (removed, loaded int64) {
 	removed, loaded = old.Len(), fresh.Len()
 	sh.flushWatchers(db, old, fresh)
 	was, had := sh.before(old), from.before(fresh)
-	if sh.guard.Mode != keyspace.None || sh.guard.Pending() {
+	if sh.guard.Mode != cut.None || sh.guard.Pending() {
 		old.Clear() // a cut may reach it: the shard keeps its memory until that has passed
 	}
 	sh.tables[db], from.tables[db] = fresh, old

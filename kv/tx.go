@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
 
@@ -120,7 +121,7 @@ func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.
 		return t, h, p, false
 	}
 	if at := t.ExpireAt(p); at != 0 && at <= tx.Now() {
-		if sh.guard.Mode == keyspace.None && !tx.s.holding.Load() {
+		if sh.guard.Mode == cut.None && !tx.s.holding.Load() {
 			f := sh.before(t)
 			if t.Remove(h, p) == nil {
 				p = keyspace.Pos{}

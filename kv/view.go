@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
 
@@ -46,14 +47,14 @@ const (
 )
 
 // mode returns the same in the terms of the keyspace.
-func (p WritePolicy) mode() keyspace.Mode {
+func (p WritePolicy) mode() cut.Mode {
 	switch p {
 	case WriteInPlace:
-		return keyspace.ForkedInPlace
+		return cut.ForkedInPlace
 	case WritePathCopy:
-		return keyspace.ForkedPathCopy
+		return cut.ForkedPathCopy
 	}
-	return keyspace.Forked
+	return cut.Forked
 }
 
 // FreezeOptions say how to take a View.
@@ -244,14 +245,14 @@ func (v *View) take() error {
 			v.expires[db] += root.Expires
 		}
 	}
-	mode := keyspace.None
+	mode := cut.None
 	switch v.mode {
 	case ModeThread:
-		mode = keyspace.PathCopy
+		mode = cut.PathCopy
 	case ModeFork:
 		mode = v.policy.mode()
 	}
-	if mode != keyspace.None {
+	if mode != cut.None {
 		s.arena.BeginCut()
 		v.cutting = true
 		for i := range s.shards {
@@ -268,7 +269,7 @@ func (v *View) endCut() {
 		return
 	}
 	for i := range v.s.shards {
-		v.s.shards[i].guard.Mode = keyspace.None
+		v.s.shards[i].guard.Mode = cut.None
 	}
 	v.s.arena.EndCut()
 }

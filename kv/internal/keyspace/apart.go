@@ -1,9 +1,12 @@
 package keyspace
 
-import "kvd/kv/internal/arena"
+import (
+	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
+)
 
 // While a forked child lives, new entries go to memory apart from the rest
-// (arena.AllocApart), and with ForkedPathCopy the index's too. In the holes
+// (arena.AllocApart), and with cut.ForkedPathCopy the index's too. In the holes
 // between old entries they would make the kernel copy a page for almost every
 // write and split every huge page; that is what a second save used to cost, when
 // the first one had left holes.
@@ -25,7 +28,7 @@ const segmentCost = 8
 // is: max entries or so. It does nothing while the shard is part of a cut, or
 // while blocks wait to be freed after one, and tells whether there is more to do.
 func (t *Table) Gather(max int) (more bool) {
-	if t.guard.Mode != None || t.guard.Pending() {
+	if t.guard.Mode != cut.None || t.guard.Pending() {
 		return t.apart()
 	}
 	for ; max > 0; max-- {
@@ -80,7 +83,7 @@ func (t *Table) moveTo(ref, to arena.Ref) {
 // blocks wait to be freed after one, and tells whether there is more to do. Values
 // that have blocks of their own stay where they are: a block does not tell whose it is.
 func (t *Table) Evacuate(max int) (more bool) {
-	if t.guard.Mode != None || t.guard.Pending() {
+	if t.guard.Mode != cut.None || t.guard.Pending() {
 		return t.guard.Pending()
 	}
 	for ; max > 0; max-- {

@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 // TestGather writes, deletes and changes expiries beside a forked child, and also
 // while the entries are moved afterwards, some of it beside the next child.
 // In the end nothing lies apart, and all is as a map says.
 func TestGather(t *testing.T) {
-	for _, mode := range []Mode{Forked, ForkedPathCopy} {
+	for _, mode := range []cut.Mode{cut.Forked, cut.ForkedPathCopy} {
 		t.Run(fmt.Sprint(mode), func(t *testing.T) { testGather(t, mode) })
 	}
 }
 
-func testGather(t *testing.T, mode Mode) {
+func testGather(t *testing.T, mode cut.Mode) {
 	f := newFixture(t)
 	rng := rand.New(rand.NewPCG(3, 4))
 	want := map[string]model{}
@@ -69,7 +70,7 @@ func testGather(t *testing.T, mode Mode) {
 			t.Fatal("entries were moved while the child lives")
 		}
 		f.check()
-		f.guard.Mode = None
+		f.guard.Mode = cut.None
 		f.a.EndCut()
 		if apart := f.a.Stats().Apart; !f.tab.Gather(1000) || f.a.Stats().Apart != apart {
 			t.Fatal("entries were moved while blocks wait to be freed")
@@ -97,7 +98,7 @@ func testGather(t *testing.T, mode Mode) {
 	f.guard.Mode = mode
 	f.put("k", "v", 0)
 	f.tab.Clear()
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	for f.guard.Drain(100) {
 	}
@@ -119,12 +120,12 @@ func TestGatherEmptySegments(t *testing.T) {
 		}
 	}
 	f.a.BeginCut()
-	f.guard.Mode = ForkedPathCopy
+	f.guard.Mode = cut.ForkedPathCopy
 	for _, k := range keys {
 		f.del(k)
 	}
 	f.put(keys[0], "w", 0)
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	for f.guard.Drain(100) {
 	}
@@ -161,7 +162,7 @@ func TestForkedInPlace(t *testing.T) {
 	}
 	at := func(k string) arena.Ref { p, _ := f.tab.Lookup(f.hash(k), []byte(k)); return p.entry }
 	f.a.BeginCut()
-	f.guard.Mode = ForkedInPlace
+	f.guard.Mode = cut.ForkedInPlace
 	before := f.a.Stats().RunBytes
 	for _, k := range keys {
 		ref, m := at(k), want[k]
@@ -205,7 +206,7 @@ func TestForkedInPlace(t *testing.T) {
 	if f.a.Stats().Apart != 0 {
 		t.Error("an entry lies apart")
 	}
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	for f.guard.Drain(100) {
 	}
@@ -230,7 +231,7 @@ func TestEvacuate(t *testing.T) {
 		put(i)
 	}
 	f.a.BeginCut()
-	f.guard.Mode = PathCopy
+	f.guard.Mode = cut.PathCopy
 	for k := range want {
 		if rng.IntN(4) > 0 {
 			f.del(k)
@@ -249,7 +250,7 @@ func TestEvacuate(t *testing.T) {
 	if f.tab.Evacuate(1000); !maps.Equal(before, refs()) {
 		t.Error("entries were moved under a cut")
 	}
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	if !f.tab.Evacuate(1000) || !maps.Equal(before, refs()) {
 		t.Error("entries were moved while blocks wait to be freed")

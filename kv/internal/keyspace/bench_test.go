@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 const (
@@ -26,7 +27,7 @@ var benchSizes = []struct {
 type benchTable struct {
 	*Table
 	a     *arena.Arena
-	guard *Guard
+	guard *cut.Guard
 	h     Hasher
 	keys  []byte
 	bits  int
@@ -40,7 +41,7 @@ func newBenchTable(b *testing.B, bits int) *benchTable {
 	if err != nil {
 		b.Fatal(err)
 	}
-	t := &benchTable{a: a, guard: &Guard{}, h: NewHasher(1), bits: bits}
+	t := &benchTable{a: a, guard: &cut.Guard{}, h: NewHasher(1), bits: bits}
 	t.Table = NewTable(a, t.h, t.guard)
 	// Twice as many keys as the table gets: the others miss.
 	for i := range 2 << bits {
@@ -153,12 +154,12 @@ func BenchmarkTableReplaceInCut(b *testing.B) {
 	const perCut = 4096
 	for _, mode := range []struct {
 		name string
-		mode Mode
-	}{{"PathCopy", PathCopy}, {"Forked", Forked}} {
+		mode cut.Mode
+	}{{"PathCopy", cut.PathCopy}, {"Forked", cut.Forked}} {
 		b.Run(mode.name, func(b *testing.B) {
 			eachSize(b, func(b *testing.B, t *benchTable) {
 				end := func() {
-					t.guard.Mode = None
+					t.guard.Mode = cut.None
 					t.a.EndCut()
 					for t.guard.Drain(1 << 20) {
 					}

@@ -41,7 +41,7 @@ func (t *Table) Check() error {
 		return fmt.Errorf("keyspace: %d keys, %d with expiry, %d deep segments; counted are %d, %d, %d",
 			c.count, c.expires, c.deep, t.count, t.expires, t.deep)
 	}
-	have := t.entries.Blocks() + t.index.Blocks() - t.guard.waiting(t.entries) - t.guard.waiting(t.index)
+	have := t.entries.Blocks() + t.index.Blocks() - t.guard.Waiting(t.entries) - t.guard.Waiting(t.index)
 	if have != c.blocks {
 		return fmt.Errorf("keyspace: the heaps hold %d blocks, the table refers to %d", have, c.blocks)
 	}
@@ -100,16 +100,4 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 	c.count += int64(count)
 	c.expires += int64(expires)
 	return nil
-}
-
-// waiting counts the deferred blocks of a heap.
-func (g *Guard) waiting(h *arena.Heap) (n int64) {
-	for _, b := range g.blocks {
-		for _, d := range b.refs[:b.n] {
-			if d.heap == h {
-				n++
-			}
-		}
-	}
-	return n
 }

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"fmt"
 	"testing"
+
+	"kvd/kv/internal/cut"
 )
 
 // atEnd returns n keys whose home in a segment of depth 0 and the smallest size
@@ -23,7 +25,7 @@ func (f *fixture) atEnd(n int) (keys []string) {
 // behind its home although the segment is not full, so that the copy just made
 // is replaced at once by a larger one.
 func TestOverflowUnderACut(t *testing.T) {
-	for _, mode := range []Mode{PathCopy, Forked} {
+	for _, mode := range []cut.Mode{cut.PathCopy, cut.Forked} {
 		f := newFixture(t)
 		slots := (stepSize - headerSize) / 8
 		keys := f.atEnd(overflow(slots) + 2)
@@ -43,10 +45,10 @@ func TestOverflowUnderACut(t *testing.T) {
 			t.Fatal("the segment has not grown")
 		}
 		f.check()
-		if mode == PathCopy { // the kernel keeps the child's
+		if mode == cut.PathCopy { // the kernel keeps the child's
 			walkAll(f, Walk(f.a, root), want, "cut")
 		}
-		f.guard.Mode = None
+		f.guard.Mode = cut.None
 		f.a.EndCut()
 		for f.guard.Drain(100) {
 		}
@@ -62,14 +64,14 @@ func TestClearOfNothing(t *testing.T) {
 	f := newFixture(t)
 	f.put("k", "v", 0)
 	f.a.BeginCut()
-	f.guard.Mode = PathCopy
+	f.guard.Mode = cut.PathCopy
 	for range 3 {
 		f.tab.Clear()
 	}
 	if n := len(f.guard.Heaps()); n != 2 {
 		t.Errorf("%d heaps wait to be dropped, want 2", n)
 	}
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	for f.guard.Drain(100) {
 	}

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"fmt"
 	"testing"
+
+	"kvd/kv/internal/cut"
 )
 
 // TestDrainInSlices: tables that are dropped while single blocks of them wait are
@@ -17,9 +19,9 @@ func TestDrainInSlices(t *testing.T) {
 	}
 	fill(20_000)
 	f.a.BeginCut()
-	f.guard.Mode = PathCopy
+	f.guard.Mode = cut.PathCopy
 	fill(5000)
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	f.a.EndCut()
 	half := f.guard.DeferredBytes / 2
 	for f.guard.DeferredBytes > half {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 var errTooDeep = errors.New("keyspace: too many keys share a hash prefix")
@@ -23,7 +24,7 @@ func (t *Table) newSegment(size int, depth uint8) (seg, error) {
 // allocIndex returns a block for a segment or a directory. If writers copy the
 // index beside a forked child, it lies apart as new entries do.
 func (t *Table) allocIndex(size int) (arena.Ref, error) {
-	if t.guard.Mode == ForkedPathCopy && size <= arena.MaxSmall {
+	if t.guard.Mode == cut.ForkedPathCopy && size <= arena.MaxSmall {
 		return t.index.AllocApart(size)
 	}
 	return t.index.Alloc(size)
@@ -86,7 +87,7 @@ func (t *Table) createFor(n int64, now uint32) error {
 // writable returns the segment s of pos, or a copy of it if the live cut can
 // reach s and the kernel does not do the copying.
 func (t *Table) writable(pos uint64, s seg) (seg, error) {
-	if !t.guard.Mode.copies() || !t.a.Shared(s.ref) {
+	if !t.guard.Fixed(t.a, s.ref) {
 		return s, nil
 	}
 	ref, err := t.dupIndex(s.ref, s.bytes())
@@ -97,20 +98,20 @@ func (t *Table) writable(pos uint64, s seg) (seg, error) {
 		t.index.Free(ref)
 		return s, err
 	}
-	t.retire(t.index, s.ref)
+	t.guard.Retire(t.index, s.ref)
 	return segmentAt(t.a, ref), nil
 }
 
 // writableDir returns the directory for writing.
 func (t *Table) writableDir() ([]uint64, error) {
-	if !t.guard.Mode.copies() || !t.a.Shared(t.dir) {
+	if !t.guard.Fixed(t.a, t.dir) {
 		return t.dirWords(), nil
 	}
 	ref, err := t.dupIndex(t.dir, 8<<t.depth)
 	if err != nil {
 		return nil, err
 	}
-	t.retire(t.index, t.dir)
+	t.guard.Retire(t.index, t.dir)
 	t.dir = ref
 	return t.dirWords(), nil
 }
@@ -156,7 +157,7 @@ func (t *Table) resize(pos uint64, s seg, size int) (bool, error) {
 		t.index.Free(n.ref)
 		return false, err
 	}
-	t.retire(t.index, s.ref)
+	t.guard.Retire(t.index, s.ref)
 	return true, nil
 }
 
@@ -225,7 +226,7 @@ func (t *Table) split(pos uint64, s seg) error {
 	if s.depth+1 == t.depth {
 		t.deep += 2
 	}
-	t.retire(t.index, s.ref)
+	t.guard.Retire(t.index, s.ref)
 	return nil
 }
 
@@ -301,7 +302,7 @@ func (t *Table) double() error {
 	for i, s := range old {
 		words[2*i], words[2*i+1] = s, s
 	}
-	t.retire(t.index, t.dir)
+	t.guard.Retire(t.index, t.dir)
 	t.dir = ref
 	t.depth++
 	t.deep = 0
@@ -311,7 +312,7 @@ func (t *Table) double() error {
 // shrink gives memory back after a deletion in s, the segment of pos. While a
 // cut is live nothing is rearranged.
 func (t *Table) shrink(pos uint64, s seg) {
-	if t.guard.Mode != None {
+	if t.guard.Mode != cut.None {
 		return
 	}
 	if t.count == 0 && !t.guard.Pending() {
@@ -362,8 +363,8 @@ func (t *Table) merge(pos uint64, s seg) bool {
 	if s.depth == t.depth {
 		t.deep -= 2
 	}
-	t.retire(t.index, low.ref)
-	t.retire(t.index, high.ref)
+	t.guard.Retire(t.index, low.ref)
+	t.guard.Retire(t.index, high.ref)
 	for t.deep == 0 && t.depth > 0 {
 		if !t.halve() {
 			break
@@ -383,7 +384,7 @@ func (t *Table) halve() bool {
 	for i := range words {
 		words[i] = old[2*i]
 	}
-	t.retire(t.index, t.dir)
+	t.guard.Retire(t.index, t.dir)
 	t.dir = ref
 	t.depth--
 	var last uint64

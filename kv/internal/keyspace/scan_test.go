@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand"
 	"testing"
+
+	"kvd/kv/internal/cut"
 )
 
 func TestScanSurvivesChanges(t *testing.T) {
@@ -105,13 +107,13 @@ func TestRandomInASparseTable(t *testing.T) {
 	for i := range n {
 		f.put(fmt.Sprint(i), "v", 0)
 	}
-	f.guard.Mode = Forked // nothing is rearranged
+	f.guard.Mode = cut.Forked // nothing is rearranged
 	for i := range n {
 		if i%(n/4) != 0 {
 			f.del(fmt.Sprint(i))
 		}
 	}
-	f.guard.Mode = None
+	f.guard.Mode = cut.None
 	rng := rand.New(rand.NewSource(1))
 	drawn := 0
 	rnd := func() uint64 { drawn++; return rng.Uint64() }

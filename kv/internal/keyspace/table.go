@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 // Table is the index of one shard and database. The zero directory is an empty
@@ -13,7 +14,7 @@ type Table struct {
 	a       *arena.Arena
 	entries *arena.Heap
 	index   *arena.Heap
-	guard   *Guard
+	guard   *cut.Guard
 	hasher  Hasher
 
 	dir     arena.Ref // 1<<depth references to segments
@@ -87,7 +88,7 @@ const MaxShards = 1024
 const maxDepth = 28
 
 // NewTable returns an empty table.
-func NewTable(a *arena.Arena, hasher Hasher, guard *Guard) *Table {
+func NewTable(a *arena.Arena, hasher Hasher, guard *cut.Guard) *Table {
 	return &Table{
 		a: a, hasher: hasher, guard: guard,
 		entries: a.NewHeap(arena.Data), index: a.NewHeap(arena.Index),
@@ -196,29 +197,13 @@ func (t *Table) Size(p Pos) int64 {
 	return int64(n)
 }
 
-// protected tells whether the block of an entry or a value must not be written
-// because the live cut can reach it.
-func (t *Table) protected(ref arena.Ref) bool {
-	return !t.guard.Mode.overwrites() && t.a.Shared(ref)
-}
-
-// retire frees a block that the table no longer refers to, now or, if the live
-// cut can reach it, when that has passed.
-func (t *Table) retire(h *arena.Heap, ref arena.Ref) {
-	if t.guard.Mode != None && t.a.Shared(ref) {
-		t.guard.defer_(h, ref)
-	} else {
-		h.Free(ref)
-	}
-}
-
 func (t *Table) retireEntry(ref arena.Ref) {
 	var e Entry
 	readEntry(t.a, ref, &e)
 	if e.external != 0 {
-		t.retire(t.entries, e.external)
+		t.guard.Retire(t.entries, e.external)
 	}
-	t.retire(t.entries, ref)
+	t.guard.Retire(t.entries, ref)
 }
 
 // Clear empties the table at once, in time proportional to its memory's runs,
@@ -227,7 +212,7 @@ func (t *Table) Clear() {
 	if t.dir == 0 {
 		return // it has no memory; a cut need not keep its heaps
 	}
-	if t.guard.Mode != None || t.guard.Pending() {
+	if t.guard.Mode != cut.None || t.guard.Pending() {
 		t.guard.DropLater(t.entries)
 		t.guard.DropLater(t.index)
 	} else {

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 type fixture struct {
 	t     testing.TB
 	a     *arena.Arena
-	guard *Guard
+	guard *cut.Guard
 	h     Hasher
 	tab   *Table
 	now   uint32
@@ -25,7 +26,7 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
-	f := &fixture{t: t, a: a, guard: &Guard{}, h: NewHasher(4), now: 1000}
+	f := &fixture{t: t, a: a, guard: &cut.Guard{}, h: NewHasher(4), now: 1000}
 	f.tab = NewTable(a, f.h, f.guard)
 	return f
 }
@@ -123,20 +124,20 @@ func runModel(t *testing.T, seed int64, steps int) {
 	f := newFixture(t)
 	rng := rand.New(rand.NewSource(seed))
 	want := map[string]model{}
-	var cut map[string]model
+	var frozen map[string]model
 	var root Root
 	var copier *Copier
 	space := []int{50, 3000, 20000}[seed%3]
 	endCut := func() {
-		walkAll(f, Walk(f.a, root), cut, "cut")
-		f.guard.Mode = None
+		walkAll(f, Walk(f.a, root), frozen, "cut")
+		f.guard.Mode = cut.None
 		for f.guard.Drain(100) {
 		}
 		if f.guard.DeferredBytes != 0 {
 			t.Fatalf("%d bytes are still deferred", f.guard.DeferredBytes)
 		}
 		f.a.EndCut()
-		cut = nil
+		frozen = nil
 		for rng.Intn(4) != 0 && f.tab.Gather(1+rng.Intn(1000)) {
 		}
 	}
@@ -195,18 +196,18 @@ func runModel(t *testing.T, seed int64, steps int) {
 				t.Fatalf("deleting %q: want %v", key, ok)
 			}
 			delete(want, key)
-		case op == 98 && rng.Intn(40) == 0 && cut != nil:
+		case op == 98 && rng.Intn(40) == 0 && frozen != nil:
 			f.tab.Clear()
 			want = map[string]model{}
 		case op == 99 && rng.Intn(8) == 0:
 			f.now += uint32(rng.Intn(300))
-			if cut != nil {
+			if frozen != nil {
 				endCut()
 				break
 			}
-			cut = map[string]model{}
+			frozen = map[string]model{}
 			for k, m := range want {
-				cut[k] = m
+				frozen[k] = m
 			}
 			if rng.Intn(4) == 0 { // the textbook way
 				copier = NewCopier(f.a)
@@ -214,24 +215,24 @@ func runModel(t *testing.T, seed int64, steps int) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				walkAll(f, Walk(f.a, r), cut, "copy")
+				walkAll(f, Walk(f.a, r), frozen, "copy")
 				copier.Free()
 			}
 			f.a.BeginCut()
 			// Beside a forked child that is path-copied for, nothing that the cut can
 			// reach is written either.
-			f.guard.Mode = []Mode{PathCopy, ForkedPathCopy}[rng.Intn(2)]
+			f.guard.Mode = []cut.Mode{cut.PathCopy, cut.ForkedPathCopy}[rng.Intn(2)]
 			root = f.tab.Root()
 		}
 		if step%(steps/20) == 0 {
 			f.same(want)
 			f.check()
-			if cut != nil {
-				walkAll(f, Walk(f.a, root), cut, "cut, half-way")
+			if frozen != nil {
+				walkAll(f, Walk(f.a, root), frozen, "cut, half-way")
 			}
 		}
 	}
-	if cut != nil {
+	if frozen != nil {
 		endCut()
 	}
 	f.same(want)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 // Value is what Insert and Replace store. Kind is made by the function Kind.
@@ -16,7 +17,7 @@ type Value struct {
 // allocEntry returns a block for an entry of size bytes. While a forked child
 // lives it lies apart from what the child shares, see apart.go.
 func (t *Table) allocEntry(size int) (arena.Ref, error) {
-	if m := t.guard.Mode; size <= apartMax && (m == Forked || m == ForkedPathCopy) {
+	if m := t.guard.Mode; size <= apartMax && (m == cut.Forked || m == cut.ForkedPathCopy) {
 		return t.entries.AllocApart(size)
 	}
 	return t.entries.Alloc(size)
@@ -106,7 +107,7 @@ func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
 	readEntry(t.a, p.entry, &e)
 	size, head := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
 	if len(v.Data) <= inlineMax && e.external == 0 &&
-		arena.RoundSize(size) == t.a.Size(p.entry) && !t.protected(p.entry) {
+		arena.RoundSize(size) == t.a.Size(p.entry) && !t.guard.Protected(t.a, p.entry) {
 		if err := t.repoint(h, p, p.entry, e.ExpireAt, v.ExpireAt, now); err != nil {
 			return err
 		}
@@ -173,7 +174,7 @@ func (t *Table) SetExpiry(h uint64, p Pos, at int64, now uint32) error {
 	if e.ExpireAt == at {
 		return nil
 	}
-	if e.ExpireAt != 0 && at != 0 && !t.protected(p.entry) {
+	if e.ExpireAt != 0 && at != 0 && !t.guard.Protected(t.a, p.entry) {
 		if err := t.repoint(h, p, p.entry, e.ExpireAt, at, now); err != nil {
 			return err
 		}
@@ -196,7 +197,7 @@ func (t *Table) SetExpiry(h uint64, p Pos, at int64, now uint32) error {
 		t.entries.Free(ref)
 		return err
 	}
-	t.retire(t.entries, p.entry)
+	t.guard.Retire(t.entries, p.entry)
 	return nil
 }
 
@@ -210,7 +211,7 @@ func (t *Table) Extend(h uint64, p Pos, kind uint8, size int, now uint32) ([]byt
 	readEntry(t.a, p.entry, &e)
 	old := len(e.Value)
 	total, head := entrySize(len(e.Key), size, e.ExpireAt != 0)
-	stays := head == e.head && total <= t.a.Size(p.entry) && !t.protected(p.entry)
+	stays := head == e.head && total <= t.a.Size(p.entry) && !t.guard.Protected(t.a, p.entry)
 	switch {
 	case stays && size <= inlineMax:
 		b := t.a.Bytes(p.entry, total)
@@ -219,7 +220,7 @@ func (t *Table) Extend(h uint64, p Pos, kind uint8, size int, now uint32) ([]byt
 		clear(b[head+old:])
 		t.touch(p.seg, p.slot, now)
 		return b[head:], nil
-	case stays && e.external != 0 && size <= t.a.Size(e.external) && !t.protected(e.external):
+	case stays && e.external != 0 && size <= t.a.Size(e.external) && !t.guard.Protected(t.a, e.external):
 		b := t.a.Bytes(p.entry, total)
 		b[0] = b[0]&^(typeMask|encMask<<encShift) | kind
 		putLen(b, len(e.Key), size)

@@ -1,4 +1,6 @@
-package keyspace
+// Package cut is a shard's side of the live cut of a background save: which memory its
+// writers must leave alone, and what they have replaced and is to be freed later.
+package cut
 
 import "kvd/kv/internal/arena"
 
@@ -15,11 +17,11 @@ const (
 	ForkedPathCopy      // as PathCopy, but what is new goes apart; the kernel copies little
 )
 
-// copies tells whether writers copy segments rather than write to them.
-func (m Mode) copies() bool { return m == PathCopy || m == ForkedPathCopy }
+// Copies tells whether writers copy segments and nodes rather than write to them.
+func (m Mode) Copies() bool { return m == PathCopy || m == ForkedPathCopy }
 
-// overwrites tells whether writers write to entries that the cut can reach.
-func (m Mode) overwrites() bool { return m == None || m == ForkedInPlace }
+// Overwrites tells whether writers write to entries and values that the cut can reach.
+func (m Mode) Overwrites() bool { return m == None || m == ForkedInPlace }
 
 // Guard is a shard's side of the live cut: what writers must not touch, and
 // what they have replaced. It is changed under the shard's lock.
@@ -63,7 +65,26 @@ func (g *Guard) heldOf(h *arena.Heap) *int64 {
 	return &g.held[len(g.held)-1].bytes
 }
 
-func (g *Guard) defer_(h *arena.Heap, ref arena.Ref) {
+// Fixed tells whether a node of an index or of a tree must be copied before it is
+// changed.
+func (g *Guard) Fixed(a *arena.Arena, ref arena.Ref) bool { return g.Mode.Copies() && a.Shared(ref) }
+
+// Protected tells the same of an entry, or of the block of a value.
+func (g *Guard) Protected(a *arena.Arena, ref arena.Ref) bool {
+	return !g.Mode.Overwrites() && a.Shared(ref)
+}
+
+// Retire frees a block that nothing refers to any more: now or, if the live cut can
+// reach it, when that has passed.
+func (g *Guard) Retire(h *arena.Heap, ref arena.Ref) {
+	if g.Mode != None && h.Arena().Shared(ref) {
+		g.later(h, ref)
+	} else {
+		h.Free(ref)
+	}
+}
+
+func (g *Guard) later(h *arena.Heap, ref arena.Ref) {
 	n := len(g.blocks)
 	if n == 0 || g.blocks[n-1].n == len(g.blocks[n-1].refs) {
 		g.blocks = append(g.blocks, new(deferredBlock))
@@ -132,3 +153,15 @@ func (g *Guard) Drain(max int) bool {
 
 // Heaps returns the heaps that wait to be dropped, for consistency checks.
 func (g *Guard) Heaps() []*arena.Heap { return g.dropped }
+
+// Waiting counts the deferred blocks of a heap, for consistency checks.
+func (g *Guard) Waiting(h *arena.Heap) (n int64) {
+	for _, b := range g.blocks {
+		for _, d := range b.refs[:b.n] {
+			if d.heap == h {
+				n++
+			}
+		}
+	}
+	return n
+}
