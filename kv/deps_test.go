@@ -24,23 +24,23 @@ var policy = map[string]struct {
 	unsafe bool
 }{
 	"cmd/kvd":              {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot"}},
-	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/cut", "kv/internal/keyspace", "kv/internal/packed", "kv/internal/tree"}},
-	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/resp", "snapshot/rdb"}},
+	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/cut", "kv/internal/keyspace", "kv/internal/tree", "kv/packed"}},
+	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/packed", "kv/resp", "snapshot/rdb"}},
 	"kv/config":            {project: []string{"kv/internal/glob"}, external: []string{"github.com/robfig/cron/v3"}},
 	"kv/internal/arena":    {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"kv/internal/glob":     {},
 	"kv/internal/cut":      {project: []string{"kv/internal/arena"}},
 	"kv/internal/keyspace": {project: []string{"kv/internal/arena", "kv/internal/cut"}, unsafe: true},
-	"kv/internal/packed":   {},
+	"kv/packed":            {},
 	"kv/internal/tree":     {project: []string{"kv/internal/arena", "kv/internal/cut"}, unsafe: true},
 	"kv/resp":              {external: []string{"github.com/tidwall/redcon"}},
 	"kv/server": {
 		project:  []string{"kv/command", "kv/config", "kv/resp"},
 		external: []string{"golang.org/x/sys/unix"}, unsafe: true,
 	},
-	"snapshot":               {project: []string{"kv", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"github.com/robfig/cron/v3", "golang.org/x/sys/unix"}},
+	"snapshot":               {project: []string{"kv", "kv/packed", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"github.com/robfig/cron/v3", "golang.org/x/sys/unix"}},
 	"snapshot/internal/fork": {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
-	"snapshot/rdb":           {external: []string{"golang.org/x/sys/cpu"}},
+	"snapshot/rdb":           {project: []string{"kv/packed"}, external: []string{"golang.org/x/sys/cpu"}},
 
 	// The benchmark program: servers are measured from outside, so only the
 	// servers that it brings along know kvd's packages.

@@ -70,6 +70,7 @@ type Store struct {
 	copyBytes atomic.Int64 // the COPY engine's copy
 	peak      atomic.Int64 // of Memory().Used
 
+	limits  atomic.Pointer[Limits]
 	stages  stages
 	cut     atomic.Pointer[View] // the live one
 	cutID   uint32
@@ -124,6 +125,7 @@ func Open(o Options) (*Store, error) {
 	if s.clock == nil {
 		s.clock = func() int64 { return time.Now().UnixMilli() }
 	}
+	s.SetLimits(DefaultLimits())
 	s.txs.New = func() any { return s.NewTx() }
 	for i := range s.shards {
 		s.shards[i].tables = make([]*keyspace.Table, o.Databases)

@@ -6,11 +6,16 @@ import (
 	"kvd/kv/internal/keyspace"
 )
 
-// Record is one string for Loader.Add. Key and Value are copied by it.
+// Record is a key, or a part of one, for Loader.Add. Key and Value are copied by it.
 type Record struct {
-	DB       int
-	Key      []byte
-	Value    []byte
+	DB    int
+	Key   []byte
+	Type  Type     // 0 is TypeString
+	Enc   Encoding // of other types: what Value holds, one block as it lies or EncFlat …
+	Value []byte
+	// Append adds the elements to those that an earlier Record of the same key has
+	// brought. The pieces of a key must come to one Loader, in order.
+	Append   bool
 	ExpireAt int64 // Unix milliseconds; NoExpiry if none
 	Idle     int64 // seconds since its last use; 0 if unknown
 }

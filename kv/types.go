@@ -1,6 +1,10 @@
 package kv
 
-import "errors"
+import (
+	"errors"
+
+	"kvd/kv/internal/arena"
+)
 
 // Type is the data type of a value. The numbers are kvd's own (entry
 // headers), not those of the RDB format.
@@ -10,43 +14,61 @@ type Type uint8
 const (
 	TypeNone Type = iota
 	TypeString
+	TypeList
+	TypeSet
+	TypeZset
+	TypeHash
+	TypeStream
 )
+
+var typeNames = [...]string{"none", "string", "list", "set", "zset", "hash", "stream"}
 
 // String returns the name that the TYPE command answers with.
 func (t Type) String() string {
-	switch t {
-	case TypeString:
-		return "string"
-	default:
-		return "none"
+	if int(t) < len(typeNames) {
+		return typeNames[t]
 	}
+	return "none"
 }
 
-// Encoding tells how Redis would hold a value; it is kept with the entry so
-// that OBJECT ENCODING answers as Redis does. The bytes are stored alike.
+// Encoding tells how a value is held. The numbers mean different things for
+// different types. Where Redis has more than one name for what is held alike, the
+// encoding is kept so that OBJECT ENCODING answers as Redis does.
 type Encoding uint8
 
-// The encodings of strings.
+// The encodings of strings. The bytes of the first three are stored alike.
 const (
 	EncRaw    Encoding = iota // changed in place, or longer than 44 bytes
 	EncEmbstr                 // at most 44 bytes, never changed in place
 	EncInt                    // the decimal text of an int64
+	EncChunks                 // longer than ChunkedAbove: a tree of chunks
+)
+
+// The encodings of the other types: one block, or trees.
+const (
+	EncListpack   Encoding = 0 // a listpack of the elements
+	EncTree       Encoding = 1 // Redis' quicklist, hashtable, skiplist, stream
+	EncIntset     Encoding = 2 // set: an intset
+	EncListpackEx Encoding = 2 // hash: a listpack of field, value and expiry
+)
+
+// Forms in which Record.Value holds the elements of a collection, besides the
+// encodings that are one block.
+const (
+	EncFlat    Encoding = 16 + iota // strings, each with its length as a varint before it
+	EncFlatTTL                      // hash: with 8 bytes of expiry behind each value
+	EncStream                       // see loadStream
+)
+
+// ChunkedAbove is the longest string, in bytes, that lies in one piece, and ChunkSize
+// the length of the chunks of a longer one but its last.
+const (
+	ChunkedAbove = 32 << 10
+	ChunkSize    = 16 << 10
 )
 
 // MaxEmbstr is the longest string, in bytes, that Redis keeps as "embstr".
 const MaxEmbstr = 44
-
-// String returns the name that OBJECT ENCODING answers with.
-func (e Encoding) String() string {
-	switch e {
-	case EncInt:
-		return "int"
-	case EncEmbstr:
-		return "embstr"
-	default:
-		return "raw"
-	}
-}
 
 // Times to live, as SetString takes them. Any other value is an absolute
 // Unix time in milliseconds, greater than zero.
@@ -68,6 +90,22 @@ type Item struct {
 	Encoding Encoding
 	Value    []byte
 	ExpireAt int64 // Unix milliseconds; NoExpiry if none
+
+	a *arena.Arena
+}
+
+// EncodingName returns the name that OBJECT ENCODING answers with.
+func (it *Item) EncodingName() string { return encodingNames[it.Type][it.Encoding&3] }
+
+// encodingNames has Redis 7.0's names: lists have one, and sets two of the three
+// that they have here.
+var encodingNames = [...][4]string{
+	TypeString: {"raw", "embstr", "int", "raw"},
+	TypeList:   {"quicklist", "quicklist"},
+	TypeSet:    {"hashtable", "hashtable", "intset"},
+	TypeZset:   {"listpack", "skiplist"},
+	TypeHash:   {"listpack", "hashtable", "listpackex"},
+	TypeStream: {"stream", "stream"},
 }
 
 // Errors that the store returns.
@@ -78,4 +116,6 @@ var (
 	ErrTooLong  = errors.New("kv: key or value longer than 512 MiB")
 	ErrNoDB     = errors.New("kv: database index is out of range")
 	ErrExists   = errors.New("kv: the key exists")
+
+	ErrWrongType = errors.New("kv: the key holds a value of another type")
 )

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 )
@@ -344,9 +345,12 @@ func (v *View) Retained(shard int) int64 { return v.s.shards[shard].retained.Loa
 type Entry struct {
 	DB       int
 	Type     Type
+	Encoding Encoding
 	Key      []byte
 	Value    []byte
 	ExpireAt int64 // Unix milliseconds; NoExpiry if none
+
+	a *arena.Arena
 }
 
 // Walker visits the keys of one shard of a View. It allocates nothing and takes
@@ -379,6 +383,7 @@ func (w *Walker) Next(e *Entry) bool {
 		}
 		w.w = keyspace.Walk(w.v.s.arena, w.v.roots[w.shard][w.db])
 	}
-	e.DB, e.Type, e.Key, e.Value, e.ExpireAt = w.db, Type(k.Type()), k.Key, k.Value, k.ExpireAt
+	e.DB, e.Type, e.Encoding = w.db, Type(k.Type()), Encoding(k.Encoding())
+	e.Key, e.Value, e.ExpireAt = k.Key, k.Value, k.ExpireAt
 	return true
 }

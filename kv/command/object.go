@@ -15,7 +15,7 @@ const (
 
 func cmdObjectEncoding(x *Ctx) {
 	if it, ok := x.peek(x.Args[2]); ok {
-		x.BulkString(it.Encoding.String())
+		x.BulkString(it.EncodingName())
 	} else {
 		x.Null()
 	}

@@ -34,7 +34,8 @@ var sharedTable = sync.OnceValue(newTable)
 func newTable() *table {
 	t := &table{}
 	for _, group := range [][]*Spec{
-		stringCommands, genericCommands, connectionCommands, serverCommands, saveCommands, latencyCommands, transactionCommands,
+		stringCommands, bitmapCommands, hllCommands, hashCommands, listCommands, setCommands, zsetCommands, geoCommands, streamCommands, genericCommands,
+		sortCommands, connectionCommands, serverCommands, saveCommands, latencyCommands, transactionCommands,
 	} {
 		for _, s := range group {
 			t.add(s)

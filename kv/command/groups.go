@@ -1,0 +1,13 @@
+package command
+
+var (
+	hashCommands   []*Spec
+	setCommands    []*Spec
+	zsetCommands   []*Spec
+	geoCommands    []*Spec
+	listCommands   []*Spec
+	streamCommands []*Spec
+	bitmapCommands []*Spec
+	hllCommands    []*Spec
+	sortCommands   []*Spec
+)
