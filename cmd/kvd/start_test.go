@@ -279,8 +279,8 @@ func TestRefusedDirectives(t *testing.T) {
 
 func TestHarmlessDirectives(t *testing.T) {
 	t.Parallel()
-	k := start(t, "--activedefrag", "yes", "--hash-max-listpack-entries", "128", "--repl-backlog-size", "2mb", "--lua-time-limit", "10")
-	for _, name := range []string{"activedefrag yes", "hash-max-listpack-entries 128", "repl-backlog-size 2097152", "busy-reply-threshold 10"} {
+	k := start(t, "--activedefrag", "yes", "--list-compress-depth", "2", "--repl-backlog-size", "2mb", "--lua-time-limit", "10")
+	for _, name := range []string{"activedefrag yes", "list-compress-depth 2", "repl-backlog-size 2097152", "busy-reply-threshold 10"} {
 		if n := strings.Count(k.out.String(), "'"+name+"' is accepted but has no effect"); n != 1 {
 			t.Errorf("%s: %d lines in the log", name, n)
 		}

@@ -58,6 +58,7 @@ func NewEngine(store *kv.Store, cfg *config.Config, log *slog.Logger, options ..
 		e.state.trackLatency.Store(cfg.Bool("latency-tracking"))
 		return nil
 	})
+	e.followLimits()
 	e.setLatencyThreshold()
 	cfg.OnChange("latency-monitor-threshold", func() error { e.setLatencyThreshold(); return nil })
 	e.loadPassword()

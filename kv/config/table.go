@@ -1,9 +1,9 @@
 package config
 
-// tableNow has the directives of what kvd does today: the process, network, limits, logging, persistence.
+// tableNow has the directives of what kvd does today: the process, network, limits, data types, logging, persistence.
 func tableNow() []directive {
 	var rows []directive
-	for _, group := range [][]directive{processRows(), networkRows(), limitRows(), logRows(), persistenceRows()} {
+	for _, group := range [][]directive{processRows(), networkRows(), limitRows(), typeRows(), logRows(), persistenceRows()} {
 		rows = append(rows, group...)
 	}
 	return rows
@@ -102,6 +102,24 @@ func limitRows() []directive {
 		yesNo("lazyfree-lazy-user-flush", false).harmless(frees),
 		integer("tracking-table-max-keys", 0, maxLong, "1000000").harmless("there is no tracking of keys yet"),
 		integer("busy-reply-threshold", 0, maxLong, "5000").as("lua-time-limit").harmless("there are no scripts yet"),
+	}
+}
+
+// typeRows says how big a collection may be to lie in one block. Those of sets have the names of Redis 7.2.
+func typeRows() []directive {
+	return []directive{
+		integer("hash-max-listpack-entries", 0, maxLong, "512").as("hash-max-ziplist-entries").honoured(),
+		memory("hash-max-listpack-value", 0, maxLong, "64").as("hash-max-ziplist-value").honoured(),
+		integer("list-max-listpack-size", -1<<31, maxInt, "-2").as("list-max-ziplist-size").honoured(),
+		integer("list-compress-depth", 0, maxInt, "0").harmless("kvd compresses no part of a list"),
+		integer("set-max-intset-entries", 0, maxLong, "512").honoured(),
+		integer("set-max-listpack-entries", 0, maxLong, "128").honoured(),
+		memory("set-max-listpack-value", 0, maxLong, "64").honoured(),
+		integer("zset-max-listpack-entries", 0, maxLong, "128").as("zset-max-ziplist-entries").honoured(),
+		memory("zset-max-listpack-value", 0, maxLong, "64").as("zset-max-ziplist-value").honoured(),
+		memory("hll-sparse-max-bytes", 0, maxLong, "3000").honoured(),
+		memory("stream-node-max-bytes", 0, maxLong, "4096").honoured(),
+		integer("stream-node-max-entries", 0, maxLong, "100").honoured(),
 	}
 }
 

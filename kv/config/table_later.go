@@ -1,10 +1,10 @@
 package config
 
-// tableLater has the directives of what kvd does not do yet: append-only files, replication, ACLs, cluster, TLS, events,
-// and the types other than strings. When one is built its rows change their class and move to table.go.
+// tableLater has the directives of what kvd does not do yet: append-only files, replication, ACLs, cluster, TLS, events.
+// When one is built its rows change their class and move to table.go.
 func tableLater() []directive {
 	var rows []directive
-	for _, group := range [][]directive{aofRows(), replicationRows(), accessRows(), clusterRows(), tlsRows(), typeRows()} {
+	for _, group := range [][]directive{aofRows(), replicationRows(), accessRows(), clusterRows(), tlsRows()} {
 		rows = append(rows, group...)
 	}
 	return rows
@@ -119,20 +119,4 @@ func tlsRows() []directive {
 		rows[i] = rows[i].refused("there is no TLS, connections would not be encrypted or checked")
 	}
 	return rows
-}
-
-func typeRows() []directive {
-	const off = "strings are the only type yet"
-	return []directive{
-		integer("hash-max-listpack-entries", 0, maxLong, "512").as("hash-max-ziplist-entries").harmless(off),
-		memory("hash-max-listpack-value", 0, maxLong, "64").as("hash-max-ziplist-value").harmless(off),
-		integer("list-max-listpack-size", -1<<31, maxInt, "-2").as("list-max-ziplist-size").harmless(off),
-		integer("list-compress-depth", 0, maxInt, "0").harmless(off),
-		integer("set-max-intset-entries", 0, maxLong, "512").harmless(off),
-		integer("zset-max-listpack-entries", 0, maxLong, "128").as("zset-max-ziplist-entries").harmless(off),
-		memory("zset-max-listpack-value", 0, maxLong, "64").as("zset-max-ziplist-value").harmless(off),
-		memory("hll-sparse-max-bytes", 0, maxLong, "3000").harmless(off),
-		memory("stream-node-max-bytes", 0, maxLong, "4096").harmless(off),
-		integer("stream-node-max-entries", 0, maxLong, "100").harmless(off),
-	}
 }
