@@ -44,9 +44,10 @@ func parseCursor(arg []byte) (cursor uint64, ok bool) {
 	return cursor, err == nil
 }
 
-func (x *Ctx) parseScan() (o scanOptions, ok bool) {
+// parseScan reads the options from argument i on. typed allows TYPE.
+func (x *Ctx) parseScan(i int, typed bool) (o scanOptions, ok bool) {
 	o.count = scanDefaultCount
-	for i := 2; i < len(x.Args); i += 2 {
+	for ; i < len(x.Args); i += 2 {
 		word := option(x.Args[i])
 		if i+1 == len(x.Args) {
 			x.Err(errSyntax)
@@ -69,7 +70,7 @@ func (x *Ctx) parseScan() (o scanOptions, ok bool) {
 			if string(value) == "*" {
 				o.pattern = nil
 			}
-		case is(word, "type"):
+		case typed && is(word, "type"):
 			o.typeName = option(value)
 			if o.typeName == nil {
 				o.typeName = []byte{}
@@ -82,10 +83,15 @@ func (x *Ctx) parseScan() (o scanOptions, ok bool) {
 	return o, true
 }
 
+// matches tells whether MATCH lets a name through.
+func (o *scanOptions) matches(name []byte) bool {
+	return o.pattern == nil || glob.Match(o.pattern, name, false)
+}
+
 // wants tells whether SCAN returns a key. A look at the type counts as a hit,
 // as in Redis.
 func (o *scanOptions) wants(x *Ctx, key []byte, it kv.Item) bool {
-	if o.pattern != nil && !glob.Match(o.pattern, key, false) {
+	if !o.matches(key) {
 		return false
 	}
 	if o.typeName == nil {
@@ -101,7 +107,7 @@ func cmdScan(x *Ctx) {
 		x.Err(errCursor)
 		return
 	}
-	o, ok := x.parseScan()
+	o, ok := x.parseScan(2, true)
 	if !ok {
 		return
 	}
@@ -112,6 +118,32 @@ func cmdScan(x *Ctx) {
 			n++
 		}
 	})
+	x.scanReply(at, next, n)
+}
+
+// scanKey begins HSCAN, SSCAN and ZSCAN: the cursor, the key and its type, and only
+// then the options, as in Redis. If ok is false the reply has been made.
+func (x *Ctx) scanKey(typ kv.Type) (cursor uint64, o scanOptions, ok bool) {
+	if cursor, ok = parseCursor(x.Args[2]); !ok {
+		x.Err(errCursor)
+		return 0, o, false
+	}
+	it, found := x.lookupRead(x.Args[1])
+	switch {
+	case !found:
+		x.scanReply(len(x.Client.Out), 0, 0)
+		return 0, o, false
+	case it.Type != typ:
+		x.Err(errWrongType)
+		return 0, o, false
+	}
+	o, ok = x.parseScan(3, false)
+	return cursor, o, ok
+}
+
+// scanReply ends a reply whose n elements have been written from at on: it puts the cursor in
+// front of them.
+func (x *Ctx) scanReply(at int, next uint64, n int) {
 	var buf [64]byte
 	head := resp.AppendArray(buf[:0], 2)
 	head = resp.AppendBulkString(head, strconv.FormatUint(next, 10))

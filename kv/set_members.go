@@ -1,0 +1,83 @@
+package kv
+
+import (
+	"bytes"
+	"hash/maphash"
+)
+
+// Members is a list of distinct byte strings in ordinary memory: what SUNION and its like
+// collect before they store it. The zero Members is empty. Reset keeps the memory.
+type Members struct {
+	text  []byte
+	ends  []int
+	slots []int32 // open addressing: 1 + the index of a member; 0 is free
+	seed  maphash.Seed
+}
+
+// Len returns the number of members.
+func (m *Members) Len() int { return len(m.ends) }
+
+// At returns the i-th member that was added. It is borrowed until the next Add or Reset.
+func (m *Members) At(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = m.ends[i-1]
+	}
+	return m.text[from:m.ends[i]:m.ends[i]]
+}
+
+// Has tells whether member has been added.
+func (m *Members) Has(member []byte) bool {
+	if len(m.slots) == 0 {
+		return false
+	}
+	return m.slots[m.find(member)] != 0
+}
+
+// Add adds a copy of member, if there is none, and tells whether it did.
+func (m *Members) Add(member []byte) bool {
+	if 4*(len(m.ends)+1) > 3*len(m.slots) {
+		m.grow()
+	}
+	i := m.find(member)
+	if m.slots[i] != 0 {
+		return false
+	}
+	m.text = append(m.text, member...)
+	m.ends = append(m.ends, len(m.text))
+	m.slots[i] = int32(len(m.ends))
+	return true
+}
+
+// find returns the slot of member, or the free one where it belongs.
+func (m *Members) find(member []byte) uint64 {
+	mask := uint64(len(m.slots) - 1)
+	i := maphash.Bytes(m.seed, member) & mask
+	for m.slots[i] != 0 && !bytes.Equal(m.At(int(m.slots[i]-1)), member) {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+func (m *Members) grow() {
+	if m.slots == nil {
+		m.seed = maphash.MakeSeed()
+	}
+	m.slots = make([]int32, max(16, 2*len(m.slots)))
+	for n := range m.ends {
+		m.slots[m.find(m.At(n))] = int32(n + 1)
+	}
+}
+
+// membersKept is the most memory in bytes that Reset keeps of each kind.
+const membersKept = 1 << 20
+
+// Reset forgets all members.
+func (m *Members) Reset() {
+	if cap(m.text) > membersKept || 8*cap(m.ends) > membersKept || 4*len(m.slots) > membersKept {
+		*m = Members{}
+		return
+	}
+	m.text, m.ends = m.text[:0], m.ends[:0]
+	clear(m.slots)
+}
