@@ -62,7 +62,7 @@ const moveSlice = 32
 // live View.
 func (s *Store) tidy() bool {
 	start := time.Now()
-	if s.deferred.Load() != 0 && !s.freeDeferred(start) {
+	if s.deferred.Load() != 0 && !s.freeDeferred(start) || !s.reap(start.Add(tidySlice)) {
 		return false
 	}
 	if s.scattered.Swap(false) && !s.move(start, (*keyspace.Table).Gather) {
@@ -115,7 +115,7 @@ func (s *Store) freeDeferred(start time.Time) bool {
 		for more := true; more; {
 			sh.mu.Lock()
 			s.enter(sh)
-			more = sh.guard.Mode == cut.None && sh.guard.Pending()
+			more = sh.notice() && s.drain(sh, drainSlice)
 			sh.mu.Unlock()
 			if time.Since(start) > tidySlice {
 				return false
@@ -174,11 +174,10 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 	}
 	sw := &sh.sweeps[db]
 	before := *sw
-	f := sh.before(t)
 	n, wrapped, err := t.Expire(sw, now, func(e *keyspace.Entry) {
 		sh.touchWatchers(db, e.Key, false)
 	})
-	s.after(sh, db, t, f)
+	s.publish(sh, db, t)
 	s.expired.Add(int64(n))
 	if seen := sw.Seen - before.Seen; seen > 0 {
 		avg := (sw.TTLs - before.TTLs) / seen

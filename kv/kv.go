@@ -68,6 +68,11 @@ type Store struct {
 	deferred  atomic.Int64 // bytes that wait for the cut to pass
 	extraPeak atomic.Int64 // of deferred and the arena's reserve since the cut
 	copyBytes atomic.Int64 // the COPY engine's copy
+	live      liveCut      // guarded by all locks
+	reaper    reaper
+	buried    atomic.Int64 // bytes that the reaper has yet to free
+	lazyFreed atomic.Int64 // collections that it has freed
+	lastBig   atomic.Uint32
 	peak      atomic.Int64 // of Memory().Used
 
 	limits  atomic.Pointer[Limits]
@@ -93,8 +98,11 @@ type shard struct {
 	changes  atomic.Int64
 	entries  atomic.Int64 // bytes, deferred ones included
 	index    atomic.Int64
-	retained atomic.Int64 // guard.DeferredBytes
+	retained atomic.Int64 // guard.DeferredBytes and bigs.deferred
 	lens     []dbLen
+	shown    []shown // by database, the parts of entries and index
+	bigs     bigs
+	staged   bool // it is a Stage's
 	_        [64]byte // the next shard's lock is on another cache line
 }
 
@@ -128,8 +136,7 @@ func Open(o Options) (*Store, error) {
 	s.SetLimits(DefaultLimits())
 	s.txs.New = func() any { return s.NewTx() }
 	for i := range s.shards {
-		s.shards[i].tables = make([]*keyspace.Table, o.Databases)
-		s.shards[i].lens = make([]dbLen, o.Databases)
+		s.shards[i].init(o.Databases)
 	}
 	s.expiring.Store(true)
 	s.coarse.Store(s.clock() / 1000)
@@ -209,6 +216,7 @@ type Memory struct {
 	Deferred int64 // replaced or deleted, held for the live View
 	Copy     int64 // the copy of a ModeCopy View
 	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
+	Freeing  int64 // of big collections that were deleted and are freed in slices
 	Overhead int64 // the allocator's tables
 	// Reserve stands ready for what is written beside the child of a ModeFork View,
 	// which does not get it: 0 without one and in a small store, at most 2 % of
@@ -242,6 +250,7 @@ func (s *Store) Memory() Memory {
 	m.Entries -= m.Deferred
 	m.Copy = s.copyBytes.Load()
 	m.Staged = s.stagedBytes()
+	m.Freeing = s.buried.Load()
 	a := s.arena.Stats()
 	m.Overhead, m.Reserve, m.Huge = a.Tables, a.Reserve, a.Huge
 	m.Resident, m.Ahead = a.Resident, a.Ahead
@@ -252,7 +261,7 @@ func (s *Store) Memory() Memory {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	m.GoHeap = int64(sample[0].Value.Uint64())
-	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Staged + m.Overhead + m.Reserve + m.GoHeap
+	m.Used = m.Entries + m.Index + m.Deferred + m.Copy + m.Staged + m.Freeing + m.Overhead + m.Reserve + m.GoHeap
 	if m.Used > s.peak.Load() {
 		s.peak.Store(m.Used)
 	}
@@ -294,20 +303,23 @@ func (s *Store) Check() error {
 	deferred := int64(0)
 	for i := range s.shards {
 		sh := &s.shards[i]
-		if err := sh.check(); err != nil {
+		if err := sh.check(s); err != nil {
 			return err
 		}
-		if n := sh.retained.Load(); n != sh.guard.DeferredBytes {
-			return fmt.Errorf("kv: %d bytes of shard %d are deferred, published are %d", sh.guard.DeferredBytes, i, n)
+		waits := sh.guard.DeferredBytes + sh.bigs.deferred
+		if n := sh.retained.Load(); n != waits {
+			return fmt.Errorf("kv: %d bytes of shard %d are deferred, published are %d", waits, i, n)
 		}
-		deferred += sh.guard.DeferredBytes
+		deferred += waits
 		for _, t := range sh.tables {
 			if t != nil {
 				heaps = append(heaps, t.Heaps()...)
 			}
 		}
 		heaps = append(heaps, sh.guard.Heaps()...)
+		heaps = sh.bigs.appendHeaps(heaps)
 	}
+	heaps = s.reaper.appendHeaps(heaps)
 	if n := s.deferred.Load(); n != deferred {
 		return fmt.Errorf("kv: %d bytes are deferred, published are %d", deferred, n)
 	}
@@ -318,12 +330,15 @@ func (s *Store) Check() error {
 }
 
 // check verifies the tables of a shard and what is published of them.
-func (sh *shard) check() error {
+func (sh *shard) check(s *Store) error {
 	for db, t := range sh.tables {
 		if t == nil {
 			continue
 		}
 		if err := t.Check(); err != nil {
+			return err
+		}
+		if err := sh.checkTrees(s, db, t); err != nil {
 			return err
 		}
 		keys, expires := sh.lens[db].keys.Load(), sh.lens[db].expires.Load()
@@ -343,9 +358,18 @@ func (sh *shard) table(s *Store, db int) *keyspace.Table {
 	t := sh.tables[db]
 	if t == nil {
 		t = keyspace.NewTable(s.arena, s.hasher, &sh.guard)
+		sh.own(s, db, t)
 		sh.tables[db] = t
 	}
 	return t
+}
+
+// init makes room for so many databases.
+func (sh *shard) init(dbs int) {
+	sh.tables = make([]*keyspace.Table, dbs)
+	sh.lens = make([]dbLen, dbs)
+	sh.shown = make([]shown, dbs)
+	sh.bigs.of = make([]map[uint32]*bigTree, dbs)
 }
 
 // lockAll takes every lock. It waits for no shard while it holds another: one
@@ -406,16 +430,16 @@ func (sh *shard) notice() bool {
 		}
 		sh.guard.Mode = cut.None
 	}
-	return sh.guard.Pending()
+	return sh.guard.Pending() || len(sh.bigs.pending) > 0
 }
 
 // drain frees up to n deferred blocks of a shard that the cut has passed.
 func (s *Store) drain(sh *shard, n int) (more bool) {
-	was := sh.guard.DeferredBytes
 	if more = sh.guard.Drain(n); !more {
+		more = sh.drainBigs(s, n)
 		sh.clearEmpty()
 	}
-	s.noteDeferred(sh, was)
+	s.noteDeferred(sh)
 	sh.recount()
 	return more
 }
@@ -442,7 +466,7 @@ func (sh *shard) bytes() (entries, index int64) {
 	for _, h := range sh.guard.Heaps() {
 		entries += h.Bytes()
 	}
-	return entries, index
+	return entries + sh.bigs.bytes, index
 }
 
 // recount publishes the bytes of all tables of a shard.
@@ -450,46 +474,51 @@ func (sh *shard) recount() {
 	entries, index := sh.bytes()
 	sh.entries.Store(entries)
 	sh.index.Store(index)
+	for db, t := range sh.tables {
+		if t != nil {
+			sh.shown[db] = shown{t.EntryBytes(), t.IndexBytes()}
+		}
+	}
 }
 
-// figures are what a change of a table is accounted by.
-type figures struct {
-	keys, expires, entries, index, deferred int64
-}
+// shown is what is published of a table.
+type shown struct{ entries, index int64 }
 
-func (sh *shard) before(t *keyspace.Table) (f figures) {
-	if t != nil {
-		f = figures{keys: t.Len(), expires: t.Expires(), entries: t.EntryBytes(), index: t.IndexBytes()}
+// publish makes known what has changed in table t of database db.
+func (s *Store) publish(sh *shard, db int, t *keyspace.Table) {
+	if l := &sh.lens[db]; l.keys.Load() != t.Len() {
+		l.keys.Store(t.Len())
 	}
-	f.deferred = sh.guard.DeferredBytes
-	return f
-}
-
-// after publishes what a change of table t of database db did.
-func (s *Store) after(sh *shard, db int, t *keyspace.Table, f figures) {
-	if d := t.Len() - f.keys; d != 0 {
-		sh.lens[db].keys.Add(d)
+	if l := &sh.lens[db]; l.expires.Load() != t.Expires() {
+		l.expires.Store(t.Expires())
 	}
-	if d := t.Expires() - f.expires; d != 0 {
-		sh.lens[db].expires.Add(d)
-	}
-	if d := t.EntryBytes() - f.entries; d != 0 {
+	was := &sh.shown[db]
+	if d := t.EntryBytes() - was.entries; d != 0 {
+		was.entries += d
 		sh.entries.Add(d)
 	}
-	if d := t.IndexBytes() - f.index; d != 0 {
+	if d := t.IndexBytes() - was.index; d != 0 {
+		was.index += d
 		sh.index.Add(d)
 	}
-	s.noteDeferred(sh, f.deferred)
+	s.noteDeferred(sh)
 }
 
-// noteDeferred publishes how much of a shard is deferred; it was so much.
-func (s *Store) noteDeferred(sh *shard, was int64) {
-	d := sh.guard.DeferredBytes - was
+// noteDeferred publishes how much of a shard is deferred.
+func (s *Store) noteDeferred(sh *shard) {
+	waits := sh.guard.DeferredBytes + sh.bigs.deferred
+	d := waits - sh.retained.Load()
 	if d == 0 {
 		return
 	}
-	sh.retained.Store(sh.guard.DeferredBytes)
-	now := s.deferred.Add(d) + s.arena.ReserveBytes()
+	sh.retained.Store(waits)
+	s.deferred.Add(d)
+	s.notePeak()
+}
+
+// notePeak keeps the most that the live View has cost.
+func (s *Store) notePeak() {
+	now := s.deferred.Load() + s.buried.Load() + s.arena.ReserveBytes()
 	for peak := s.extraPeak.Load(); now > peak; peak = s.extraPeak.Load() {
 		if s.extraPeak.CompareAndSwap(peak, now) {
 			break

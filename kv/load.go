@@ -26,6 +26,7 @@ type Record struct {
 // several loaders may work on one store.
 type Loader struct {
 	s      *Store
+	tx     *Tx           // its owner has locked what the loader has
 	shards []shard       // the store's, or those of a stage
 	gate   *sync.RWMutex // of a stage, see stages; nil if it is the store that is filled
 	hashes []uint64
@@ -36,7 +37,7 @@ type Loader struct {
 
 // NewLoader returns a loader for s.
 func (s *Store) NewLoader() *Loader {
-	return &Loader{s: s, shards: s.shards, starts: make([]int32, len(s.shards)+1)}
+	return &Loader{s: s, tx: s.NewTx(), shards: s.shards, starts: make([]int32, len(s.shards)+1)}
 }
 
 // Add stores records, whose databases must exist. With replace a record takes
@@ -95,22 +96,24 @@ func (l *Loader) addToShard(sh *shard, recs []Record, group []int32, replace boo
 			l.sink ^= t.Prefetch(l.hashes[i])
 		}
 	}
-	now := uint32(l.s.coarse.Load())
+	defer func() { l.tx.now = 0 }()
 	for from := 0; from < len(group); { // runs of one database
 		db := recs[group[from]].DB
 		t := sh.table(l.s, db)
-		f := sh.before(t)
 		n := int64(0)
 		for ; from < len(group) && recs[group[from]].DB == db; from++ {
 			i := group[from]
-			if err = addRecord(t, l.hashes[i], &recs[i], replace, now); err != nil {
+			at := place{sh, t, db, l.hashes[i], recs[i].Key}
+			if err = l.tx.load(&at, &recs[i], replace); err != nil {
 				failed = int(i)
 				break
 			}
-			n++
-			sh.touchWatchers(db, recs[i].Key, true)
+			if isString(&recs[i]) {
+				n++
+				sh.touchWatchers(db, recs[i].Key, true)
+			}
 		}
-		l.s.after(sh, db, t, f)
+		l.s.publish(sh, db, t)
 		sh.changes.Add(n)
 		if err != nil {
 			return failed, err
@@ -119,30 +122,74 @@ func (l *Loader) addToShard(sh *shard, recs []Record, group []int32, replace boo
 	return -1, nil
 }
 
-func addRecord(t *keyspace.Table, h uint64, r *Record, replace bool, now uint32) error {
+// Load stores a record under the locks that the Tx holds: what Loader.Add does for many.
+// It returns ErrExists, ErrTooLong, ErrNoMemory, ErrWrongType (with Append), or what is
+// wrong with the elements; then a key that it has begun is gone.
+func (tx *Tx) Load(r *Record, replace bool) error {
+	h := tx.s.hasher.Hash(r.Key)
+	at := place{sh: tx.shard(h), db: r.DB, h: h, key: r.Key}
+	at.t = at.sh.table(tx.s, r.DB)
+	err := tx.load(&at, r, replace)
+	switch {
+	case err != nil:
+		tx.s.publish(at.sh, at.db, at.t)
+	case isString(r):
+		tx.changed(at.sh, at.db, at.t, r.Key)
+	}
+	return err
+}
+
+// isString tells whether a record is a string in one piece, which load does not account.
+func isString(r *Record) bool { return r.Type <= TypeString && len(r.Value) <= ChunkedAbove && !r.Append }
+
+// load stores a record. The lock of its shard is held.
+func (tx *Tx) load(at *place, r *Record, replace bool) (err error) {
 	if len(r.Key) > MaxKey || len(r.Value) > MaxString {
 		return ErrTooLong
 	}
-	v := keyspace.Value{
-		Kind: keyspace.Kind(uint8(TypeString), uint8(EncodingOf(r.Value))),
-		Data: r.Value, ExpireAt: r.ExpireAt,
-	}
-	p, found := t.Lookup(h, r.Key)
-	var err error
+	p, found := at.t.Lookup(at.h, r.Key)
 	switch {
-	case !found:
-		err = t.Insert(h, r.Key, &v, now)
-	case !replace:
+	case found && !replace && !r.Append:
 		return ErrExists
+	case isString(r):
+		err = tx.putAt(at, &keyspace.Value{
+			Kind: keyspace.Kind(uint8(TypeString), uint8(EncodingOf(r.Value))),
+			Data: r.Value, ExpireAt: r.ExpireAt,
+		})
 	default:
-		err = t.Replace(h, p, &v, now)
-	}
-	if err == nil && r.Idle > 0 {
-		if p, found = t.Lookup(h, r.Key); found {
-			t.SetIdle(p, now, uint32(min(r.Idle, 1<<31)))
+		c := coll{tx: tx, sh: at.sh, t: at.t, db: at.db, key: r.Key, h: at.h, typ: max(r.Type, TypeString), expireAt: r.ExpireAt}
+		if r.Append && found {
+			if err = c.read(p); err != nil {
+				return err
+			}
+		}
+		if err = c.load(r); err != nil && c.exists {
+			c.remove()
 		}
 	}
-	return storeError(err)
+	if err == nil && r.Idle > 0 {
+		if p, found = at.t.Lookup(at.h, r.Key); found {
+			at.t.SetIdle(p, tx.seconds(), uint32(min(r.Idle, 1<<31)))
+		}
+	}
+	return err
+}
+
+// load makes the collection what the record says, or adds that to it.
+func (c *coll) load(r *Record) error {
+	switch c.typ {
+	case TypeList:
+		return c.loadList(r)
+	case TypeSet:
+		return c.loadSet(r)
+	case TypeZset:
+		return c.loadZset(r)
+	case TypeHash:
+		return c.loadHash(r)
+	case TypeStream:
+		return c.loadStream(r)
+	}
+	return c.loadString(r)
 }
 
 // Reserve prepares an empty database for n keys, so that filling it splits and
@@ -154,9 +201,8 @@ func (s *Store) reserve(shards []shard, db int, n int64) error {
 		sh := &shards[i]
 		sh.mu.Lock()
 		t := sh.table(s, db)
-		f := sh.before(t)
 		err := t.Reserve(int64(float64(n)*s.hasher.Share(i)), uint32(s.coarse.Load()))
-		s.after(sh, db, t, f)
+		s.publish(sh, db, t)
 		sh.mu.Unlock()
 		if err != nil {
 			return ErrNoMemory

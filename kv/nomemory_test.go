@@ -132,7 +132,7 @@ func checkShards(t *testing.T, s *Store) {
 	s.lockAll()
 	defer s.unlockAll()
 	for i := range s.shards {
-		if err := s.shards[i].check(); err != nil {
+		if err := s.shards[i].check(s); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -53,8 +53,8 @@ func (s *Store) unlockCut() {
 func (s *Store) NewStage() *Stage {
 	st := &Stage{s: s, shards: make([]shard, len(s.shards))}
 	for i := range st.shards {
-		st.shards[i].tables = make([]*keyspace.Table, s.dbs)
-		st.shards[i].lens = make([]dbLen, s.dbs)
+		st.shards[i].init(s.dbs)
+		st.shards[i].staged = true
 	}
 	s.stages.mu.Lock()
 	s.stages.open = append(s.stages.open, st)
@@ -135,19 +135,22 @@ func (st *Stage) swapTable(n, db int) (removed, loaded int64) {
 	old, fresh := sh.table(s, db), from.table(s, db)
 	removed, loaded = old.Len(), fresh.Len()
 	sh.flushWatchers(db, old, fresh)
-	was, had := sh.before(old), from.before(fresh)
 	if sh.guard.Mode != cut.None || sh.guard.Pending() {
 		old.Clear() // a cut may reach it: the shard keeps its memory until that has passed
 	}
+	swapBigs(s, sh, from, db)
 	sh.tables[db], from.tables[db] = fresh, old
 	fresh.SetGuard(&sh.guard)
 	old.SetGuard(&from.guard)
+	sh.own(s, db, fresh)
+	from.own(s, db, old)
 	if sh.sweeps != nil {
 		sh.sweeps[db] = keyspace.Sweep{}
 	}
-	s.after(sh, db, fresh, was)
+	s.publish(sh, db, fresh)
 	sh.recount()
-	s.after(from, db, old, had)
+	s.publish(from, db, old)
+	from.recount()
 	sh.changes.Add(removed + loaded)
 	return removed, loaded
 }
@@ -185,10 +188,10 @@ func (st *Stage) detach(sh *shard) {
 		if t == nil {
 			continue
 		}
-		f := sh.before(t)
-		st.freeing.Add(f.entries + f.index)
+		st.freeing.Add(t.EntryBytes() + t.IndexBytes())
 		st.heaps = append(st.heaps, t.Detach()...)
-		st.s.after(sh, db, t, f)
+		st.heaps = sh.detachBigs(db, st.heaps, &st.freeing)
+		st.s.publish(sh, db, t)
 	}
 }
 
@@ -226,7 +229,7 @@ func (s *Store) checkStages() (heaps []*arena.Heap, err error) {
 	for _, st := range s.stages.open {
 		heaps = append(heaps, st.heaps...)
 		for i := range st.shards {
-			if err := st.shards[i].check(); err != nil {
+			if err := st.shards[i].check(s); err != nil {
 				return nil, err
 			}
 			for _, t := range st.shards[i].tables {
@@ -234,6 +237,7 @@ func (s *Store) checkStages() (heaps []*arena.Heap, err error) {
 					heaps = append(heaps, t.Heaps()...)
 				}
 			}
+			heaps = st.shards[i].bigs.appendHeaps(heaps)
 		}
 	}
 	return heaps, nil

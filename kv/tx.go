@@ -22,6 +22,7 @@ type Tx struct {
 	all  bool
 	held []uint16 // shards, ascending
 
+	buf  []byte // see scratch
 	key  []byte // the key that LockKey has hashed, until its first use
 	hash uint64
 }
@@ -122,11 +123,10 @@ func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.
 	}
 	if at := t.ExpireAt(p); at != 0 && at <= tx.Now() {
 		if sh.guard.Mode == cut.None && !tx.s.holding.Load() {
-			f := sh.before(t)
 			if t.Remove(h, p) == nil {
 				p = keyspace.Pos{}
 				tx.s.expired.Add(1)
-				tx.s.after(sh, db, t, f)
+				tx.s.publish(sh, db, t)
 				sh.touchWatchers(db, key, false)
 			}
 		}
@@ -138,11 +138,15 @@ func (tx *Tx) find(db int, key []byte) (t *keyspace.Table, h uint64, p keyspace.
 func (tx *Tx) item(t *keyspace.Table, p keyspace.Pos) Item {
 	var e keyspace.Entry
 	t.Read(p, &e)
-	return itemOf(&e)
+	return tx.s.itemOf(&e)
 }
 
-func itemOf(e *keyspace.Entry) Item {
-	return Item{Type: Type(e.Type()), Encoding: Encoding(e.Encoding()), Value: e.Value, ExpireAt: e.ExpireAt}
+func (s *Store) itemOf(e *keyspace.Entry) Item {
+	it := Item{Type: Type(e.Type()), Encoding: Encoding(e.Encoding()), Value: e.Value, ExpireAt: e.ExpireAt, a: s.arena}
+	if it.Type != TypeString && hasTrees(it.Type, it.Encoding) {
+		it.Encoding = EncTree
+	}
+	return it
 }
 
 // Get returns a live key and notes that it was used.
@@ -215,12 +219,21 @@ func (tx *Tx) MemoryUsage(db int, key []byte) (bytes int64, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return t.Size(p), true
+	bytes = t.Size(p)
+	var e keyspace.Entry
+	t.Read(p, &e)
+	if keyspace.HasTrees(e.Kind) {
+		for i := range shapes[e.Type()] {
+			r := headRoot(e.Value, i)
+			bytes += r.Bytes
+		}
+	}
+	return bytes, true
 }
 
 // changed closes a modification of one key: accounts, counts, tells watchers.
-func (tx *Tx) changed(sh *shard, db int, t *keyspace.Table, f figures, key []byte) {
-	tx.s.after(sh, db, t, f)
+func (tx *Tx) changed(sh *shard, db int, t *keyspace.Table, key []byte) {
+	tx.s.publish(sh, db, t)
 	sh.changes.Add(1)
 	sh.touchWatchers(db, key, true)
 }
@@ -244,12 +257,11 @@ func (tx *Tx) SetString(db int, key, val []byte, enc Encoding, expireAt int64) e
 			v.ExpireAt = t.ExpireAt(p)
 		}
 	}
-	f := sh.before(t)
 	if err := tx.put(t, h, key, p, &v); err != nil {
-		tx.s.after(sh, db, t, f) // the index may have grown
+		tx.s.publish(sh, db, t) // the index may have grown
 		return err
 	}
-	tx.changed(sh, db, t, f, key)
+	tx.changed(sh, db, t, key)
 	return nil
 }
 
@@ -282,10 +294,9 @@ func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
 		t = sh.table(tx.s, db)
 	}
 	kind := keyspace.Kind(uint8(TypeString), uint8(EncRaw))
-	f := sh.before(t)
 	if !ok {
 		if err := tx.put(t, h, key, p, &keyspace.Value{Kind: kind}); err != nil {
-			tx.s.after(sh, db, t, f)
+			tx.s.publish(sh, db, t)
 			return nil, err
 		}
 		p, _ = t.Lookup(h, key)
@@ -295,10 +306,10 @@ func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
 		if !ok {
 			tx.must(t.Remove(h, p)) // its segment was written to just now
 		}
-		tx.s.after(sh, db, t, f)
+		tx.s.publish(sh, db, t)
 		return nil, ErrNoMemory
 	}
-	tx.changed(sh, db, t, f, key)
+	tx.changed(sh, db, t, key)
 	return b, nil
 }
 
@@ -309,9 +320,8 @@ func (tx *Tx) Delete(db int, key []byte) bool {
 		return false
 	}
 	sh := tx.shard(h)
-	f := sh.before(t)
 	tx.must(t.Remove(h, p))
-	tx.changed(sh, db, t, f, key)
+	tx.changed(sh, db, t, key)
 	return true
 }
 
@@ -331,39 +341,12 @@ func (tx *Tx) SetExpire(db int, key []byte, at int64) bool {
 		return false
 	}
 	sh := tx.shard(h)
-	f := sh.before(t)
 	if t.SetExpiry(h, p, at, tx.seconds()) != nil {
-		tx.s.after(sh, db, t, f)
+		tx.s.publish(sh, db, t)
 		return false
 	}
-	tx.changed(sh, db, t, f, key)
+	tx.changed(sh, db, t, key)
 	return true
-}
-
-// Copy makes dst hold what src holds, expiry included, replacing what it held.
-// It does nothing if src does not exist or is dst.
-func (tx *Tx) Copy(srcDB int, src []byte, dstDB int, dst []byte) error {
-	it, ok := tx.Peek(srcDB, src)
-	if !ok || srcDB == dstDB && string(src) == string(dst) {
-		return nil
-	}
-	at := it.ExpireAt
-	return tx.SetString(dstDB, dst, it.Value, it.Encoding, at)
-}
-
-// Move makes dst hold what src holds, expiry included, and removes src. It
-// counts as one change.
-func (tx *Tx) Move(srcDB int, src []byte, dstDB int, dst []byte) error {
-	if srcDB == dstDB && string(src) == string(dst) {
-		return nil
-	}
-	if err := tx.Copy(srcDB, src, dstDB, dst); err != nil {
-		return err
-	}
-	if tx.Delete(srcDB, src) {
-		tx.MarkChanged(-1)
-	}
-	return nil
 }
 
 // MarkChanged adds n to the number of changes. A lock must be held.
@@ -411,7 +394,7 @@ func (tx *Tx) Scan(db int, cursor uint64, count int, fn func(key []byte, it Item
 				pos, done = t.Scan(pos, max(count, 1), func(e *keyspace.Entry) {
 					seen++
 					if e.ExpireAt == 0 || e.ExpireAt > tx.Now() {
-						fn(e.Key, itemOf(e))
+						fn(e.Key, tx.s.itemOf(e))
 					}
 				})
 				count -= seen
@@ -487,11 +470,9 @@ func (tx *Tx) FlushDB(db int) (removed int64) {
 		n := t.Len()
 		removed += n
 		sh.flushWatchers(db, t, nil)
-		was := sh.guard.DeferredBytes
 		t.Clear()
-		sh.lens[db].keys.Store(0)
-		sh.lens[db].expires.Store(0)
-		tx.s.noteDeferred(sh, was)
+		sh.buryBigs(tx.s, db)
+		tx.s.publish(sh, db, t)
 		sh.recount()
 		sh.changes.Add(n)
 	}
@@ -519,6 +500,10 @@ func (tx *Tx) SwapDB(a, b int) {
 		sh.flushWatchers(a, sh.tables[a], sh.tables[b])
 		sh.flushWatchers(b, sh.tables[b], sh.tables[a])
 		sh.tables[a], sh.tables[b] = sh.tables[b], sh.tables[a]
+		sh.shown[a], sh.shown[b] = sh.shown[b], sh.shown[a]
+		sh.bigs.of[a], sh.bigs.of[b] = sh.bigs.of[b], sh.bigs.of[a]
+		sh.own(tx.s, a, sh.tables[a])
+		sh.own(tx.s, b, sh.tables[b])
 		la, lb := &sh.lens[a], &sh.lens[b]
 		lb.keys.Store(la.keys.Swap(lb.keys.Load()))
 		lb.expires.Store(la.expires.Swap(lb.expires.Load()))

@@ -7,6 +7,7 @@ import (
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
+	"kvd/kv/internal/tree"
 )
 
 // Mode is how a View is held still.
@@ -80,6 +81,7 @@ type View struct {
 	id      uint32
 	roots   [][]keyspace.Root // by shard and database
 	keys    []int64           // by database
+	ext     []int64           // of them hashes whose fields may expire
 	expires []int64
 	changes int64
 	start   time.Time
@@ -98,6 +100,7 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 		s: s, mode: o.Mode, policy: o.WritePolicy,
 		roots:   make([][]keyspace.Root, len(s.shards)),
 		keys:    make([]int64, s.dbs),
+		ext:     make([]int64, s.dbs),
 		expires: make([]int64, s.dbs),
 	}
 	for i := range v.roots {
@@ -200,7 +203,7 @@ func (s *Store) settle() {
 		for more := true; more; {
 			sh.mu.Lock()
 			s.enter(sh)
-			more = sh.guard.Pending() && s.drain(sh, 1024)
+			more = sh.notice() && s.drain(sh, 1024)
 			sh.mu.Unlock()
 		}
 	}
@@ -225,6 +228,7 @@ func (v *View) take() error {
 	s.extraPeak.Store(s.arena.ReserveBytes())
 	if v.mode == ModeCopy {
 		v.copier = keyspace.NewCopier(s.arena)
+		v.copier.Trees = v.copyTrees
 	}
 	for i := range s.shards {
 		sh := &s.shards[i]
@@ -244,6 +248,7 @@ func (v *View) take() error {
 			v.roots[i][db] = root
 			v.keys[db] += root.Count
 			v.expires[db] += root.Expires
+			v.ext[db] += root.Extended
 		}
 	}
 	mode := cut.None
@@ -256,6 +261,7 @@ func (v *View) take() error {
 	if mode != cut.None {
 		s.arena.BeginCut()
 		v.cutting = true
+		s.live = liveCut{v.id, mode}
 		for i := range s.shards {
 			sh := &s.shards[i]
 			sh.guard.Mode, sh.cutID = mode, v.id
@@ -272,7 +278,23 @@ func (v *View) endCut() {
 	for i := range v.s.shards {
 		v.s.shards[i].guard.Mode = cut.None
 	}
+	v.s.live = liveCut{}
 	v.s.arena.EndCut()
+}
+
+// copyTrees makes head that of copies of its trees.
+func (v *View) copyTrees(kind uint8, head []byte) error {
+	typ := Type(keyspace.KindType(kind))
+	for i := range shapes[typ] {
+		t := tree.Read(v.s.arena, shapes[typ][i], headRoot(head, i))
+		root, err := t.Clone(v.copier.Heap())
+		if err != nil {
+			return err
+		}
+		v.copier.Bytes += root.Bytes
+		setHeadRoot(head, i, root)
+	}
+	return nil
 }
 
 func (v *View) freeCopy() {
@@ -310,6 +332,10 @@ func (v *View) Changes() int64 { return v.changes }
 // the cut, expired but undeleted ones included.
 func (v *View) Counts(db int) (keys, expires int64) { return v.keys[db], v.expires[db] }
 
+// FieldExpiries returns how many hashes of a database, at the cut, may have fields that
+// expire.
+func (v *View) FieldExpiries(db int) int64 { return v.ext[db] }
+
 // Databases returns the number of databases.
 func (v *View) Databases() int { return v.s.dbs }
 
@@ -332,7 +358,7 @@ func (v *View) ExtraBytes() (now, peak int64) {
 	if v.mode == ModeLocked {
 		return 0, 0
 	}
-	return v.s.deferred.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
+	return v.s.deferred.Load() + v.s.buried.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
 }
 
 // Retained returns how many bytes of one shard are kept for the View, or still
@@ -384,6 +410,6 @@ func (w *Walker) Next(e *Entry) bool {
 		w.w = keyspace.Walk(w.v.s.arena, w.v.roots[w.shard][w.db])
 	}
 	e.DB, e.Type, e.Encoding = w.db, Type(k.Type()), Encoding(k.Encoding())
-	e.Key, e.Value, e.ExpireAt = k.Key, k.Value, k.ExpireAt
+	e.Key, e.Value, e.ExpireAt, e.a = k.Key, k.Value, k.ExpireAt, w.v.s.arena
 	return true
 }

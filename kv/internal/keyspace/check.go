@@ -37,6 +37,9 @@ func (t *Table) Check() error {
 			i += n
 		}
 	}
+	if c.ext != t.ext {
+		return fmt.Errorf("keyspace: %d entries of an extended kind, counted are %d", c.ext, t.ext)
+	}
 	if c.count != t.count || c.expires != t.expires || c.deep != t.deep {
 		return fmt.Errorf("keyspace: %d keys, %d with expiry, %d deep segments; counted are %d, %d, %d",
 			c.count, c.expires, c.deep, t.count, t.expires, t.deep)
@@ -50,6 +53,7 @@ func (t *Table) Check() error {
 
 type checker struct {
 	count, expires int64
+	ext            int64
 	blocks         int64
 	deep           int
 }
@@ -83,6 +87,9 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 			return fmt.Errorf("keyspace: key %q expires at %d, its slot says otherwise", e.Key, e.ExpireAt)
 		}
 		count++
+		if extended(e.Kind) {
+			c.ext++
+		}
 		c.blocks++
 		if e.external != 0 {
 			c.blocks++

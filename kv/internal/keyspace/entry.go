@@ -44,6 +44,27 @@ func Kind(typ, enc uint8) uint8 { return typ&typeMask | enc&encMask<<encShift }
 // KindType returns the type that was packed into a kind.
 func KindType(kind uint8) uint8 { return kind & typeMask }
 
+// Types that mean something here; the others are the caller's affair.
+const (
+	typeString = 1
+	typeHash   = 5
+)
+
+// HasTrees tells whether a value of that kind is the head of trees, whose nodes are
+// blocks of the table's or of a heap of their own: strings with encoding 3, and what is
+// no string with an odd one.
+func HasTrees(kind uint8) bool {
+	enc := kind >> encShift & encMask
+	if kind&typeMask == typeString {
+		return enc == 3
+	}
+	return enc&1 != 0
+}
+
+// extended tells whether a kind is that of a hash whose fields may expire, encoding 2 or
+// 3: an older RDB version cannot have it.
+func extended(kind uint8) bool { return kind&typeMask == typeHash && kind>>encShift&2 != 0 }
+
 // Type returns the type that was packed into Kind.
 func (e *Entry) Type() uint8 { return e.Kind & typeMask }
 

@@ -125,7 +125,7 @@ func (t *Table) expireSegment(sw *Sweep, pos uint64, s seg, now int64, fn func(e
 			continue
 		}
 		fn(&e)
-		if s, err = t.removeAt(pos, s, i); err != nil {
+		if s, err = t.removeAt(pos, s, i, false); err != nil {
 			return expired, err
 		}
 		expired++

@@ -14,6 +14,6 @@ func (t *Table) SetGuard(g *cut.Guard) { t.guard = g }
 // free. No cut may reach them, and the guard hold nothing of them back.
 func (t *Table) Detach() []*arena.Heap {
 	heaps := t.Heaps()
-	*t = *NewTable(t.a, t.hasher, t.guard)
+	t.reset()
 	return heaps
 }

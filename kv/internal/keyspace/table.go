@@ -14,6 +14,8 @@ type Table struct {
 	a       *arena.Arena
 	entries *arena.Heap
 	index   *arena.Heap
+	nodes   *arena.Heap // of trees that have no heap of their own
+	drop    func(kind uint8, head []byte)
 	guard   *cut.Guard
 	hasher  Hasher
 
@@ -22,6 +24,7 @@ type Table struct {
 	deep    int // segments whose own depth is the directory's
 	count   int64
 	expires int64
+	ext     int64 // entries of an extended kind
 
 	keyBuf  []byte // a key that is being overwritten by itself
 	fetched byte   // see distribute
@@ -91,7 +94,7 @@ const maxDepth = 28
 func NewTable(a *arena.Arena, hasher Hasher, guard *cut.Guard) *Table {
 	return &Table{
 		a: a, hasher: hasher, guard: guard,
-		entries: a.NewHeap(arena.Data), index: a.NewHeap(arena.Index),
+		entries: a.NewHeap(arena.Data), index: a.NewHeap(arena.Index), nodes: a.NewHeap(arena.Data),
 	}
 }
 
@@ -111,9 +114,17 @@ func (t *Table) Len() int64 { return t.count }
 // Expires returns the number of keys that have an expiry.
 func (t *Table) Expires() int64 { return t.expires }
 
-// EntryBytes and IndexBytes return the bytes that blocks of entries and of the
-// index take, access clocks included.
-func (t *Table) EntryBytes() int64 { return t.entries.Bytes() }
+// OnDrop has fn called with the head of the trees of each entry (see HasTrees) that is
+// deleted or replaced, before its blocks are freed. Clear and Detach do not call it.
+func (t *Table) OnDrop(fn func(kind uint8, head []byte)) { t.drop = fn }
+
+// Nodes returns the heap for the blocks of the entries' trees. What is in it goes when
+// the table is emptied.
+func (t *Table) Nodes() *arena.Heap { return t.nodes }
+
+// EntryBytes and IndexBytes return the bytes that blocks of entries, with those of Nodes,
+// and of the index take, access clocks included.
+func (t *Table) EntryBytes() int64 { return t.entries.Bytes() + t.nodes.Bytes() }
 
 // IndexBytes returns the bytes of directory, segments and access clocks.
 func (t *Table) IndexBytes() int64 {
@@ -121,7 +132,7 @@ func (t *Table) IndexBytes() int64 {
 }
 
 // Heaps returns the heaps of the table, for consistency checks.
-func (t *Table) Heaps() []*arena.Heap { return []*arena.Heap{t.entries, t.index} }
+func (t *Table) Heaps() []*arena.Heap { return []*arena.Heap{t.entries, t.index, t.nodes} }
 
 func dirIndex(pos uint64, depth uint8) uint64 {
 	return pos >> 1 >> (63 - depth) // depth may be 0
@@ -197,6 +208,22 @@ func (t *Table) Size(p Pos) int64 {
 	return int64(n)
 }
 
+// dropEntry frees an entry with all that it owns.
+func (t *Table) dropEntry(ref arena.Ref) {
+	var e Entry
+	readEntry(t.a, ref, &e)
+	t.dropTrees(&e)
+	t.retireEntry(ref)
+}
+
+// dropTrees frees the trees of an entry.
+func (t *Table) dropTrees(e *Entry) {
+	if HasTrees(e.Kind) && t.drop != nil {
+		t.drop(e.Kind, e.Value)
+	}
+}
+
+// retireEntry frees the blocks of an entry, but not its trees.
 func (t *Table) retireEntry(ref arena.Ref) {
 	var e Entry
 	readEntry(t.a, ref, &e)
@@ -213,13 +240,24 @@ func (t *Table) Clear() {
 		return // it has no memory; a cut need not keep its heaps
 	}
 	if t.guard.Mode != cut.None || t.guard.Pending() {
-		t.guard.DropLater(t.entries)
-		t.guard.DropLater(t.index)
+		for _, h := range t.Heaps() {
+			if h.Blocks() > 0 {
+				t.guard.DropLater(h)
+			}
+		}
 	} else {
-		t.entries.Drop()
-		t.index.Drop()
+		for _, h := range t.Heaps() {
+			h.Drop()
+		}
 	}
+	t.reset()
+}
+
+// reset makes the table a new one, with the same owner.
+func (t *Table) reset() {
+	drop := t.drop
 	*t = *NewTable(t.a, t.hasher, t.guard)
+	t.drop = drop
 }
 
 // Has tells whether the table has a key, expired or not.

@@ -8,10 +8,12 @@ type Root struct {
 	depth   uint8
 	Count   int64
 	Expires int64
+	// Extended is the number of hashes whose fields may expire.
+	Extended int64
 }
 
 // Root returns the present root.
-func (t *Table) Root() Root { return Root{t.dir, t.depth, t.count, t.expires} }
+func (t *Table) Root() Root { return Root{t.dir, t.depth, t.count, t.expires, t.ext} }
 
 // Walker visits every entry that can be reached from a root, whatever happens
 // to the table meanwhile. It allocates nothing, takes no lock and runs in the
@@ -76,6 +78,10 @@ type Copier struct {
 	room  arena.Ref
 	left  int
 	Bytes int64
+
+	// Trees is called with the head of the trees of a copied entry, to make it that of
+	// copies.
+	Trees func(kind uint8, head []byte) error
 }
 
 // NewCopier returns a copier whose memory comes from a.
@@ -166,6 +172,11 @@ func (c *Copier) copySegment(a *arena.Arena, s seg) (arena.Ref, error) {
 				return 0, err
 			}
 			putRef(a.Bytes(to, size)[head:], ext)
+		}
+		if HasTrees(e.Kind) && c.Trees != nil {
+			if err := c.Trees(e.Kind, a.Bytes(to, size)[head:]); err != nil {
+				return 0, err
+			}
 		}
 		tab[i] = uint64(to)<<refShift | slot&(1<<refShift-1)
 	}

@@ -79,6 +79,7 @@ func (t *Table) place(h uint64, ref arena.Ref, expireAt int64, now uint32) error
 			slot := makeSlot(ref, tagOf(pos, s.depth), expireAt != 0)
 			if s.insert(s.table(), s.clocks(t.a), slot, clock) {
 				t.count++
+				t.noteKind(0, t.a.Byte(ref, 0)&(typeMask|encMask<<encShift))
 				if expireAt != 0 {
 					t.expires++
 					s.expires++
@@ -101,8 +102,39 @@ func (t *Table) freshen(s seg, now uint32) {
 	}
 }
 
-// Replace gives the key at p, whose hash is h, another value and expiry.
+// Rewrite gives the key at p, whose hash is h, a changed head of the same trees, or of
+// what has taken their place; it keeps its expiry.
+func (t *Table) Rewrite(h uint64, p Pos, kind uint8, head []byte, now uint32) error {
+	var e Entry
+	readEntry(t.a, p.entry, &e)
+	if len(head) == len(e.Value) && e.external == 0 && !t.guard.Protected(t.a, p.entry) {
+		b := t.a.Bytes(p.entry, e.head+len(head))
+		t.noteKind(e.Kind, kind)
+		b[0] = b[0]&^(typeMask|encMask<<encShift) | kind
+		copy(b[e.head:], head)
+		t.touch(p.seg, p.slot, now)
+		return nil
+	}
+	return t.replace(h, p, &Value{Kind: kind, Data: head, ExpireAt: e.ExpireAt}, now, true)
+}
+
+// noteKind counts that an entry of one kind becomes one of another, 0 meaning none.
+func (t *Table) noteKind(old, kind uint8) {
+	if extended(old) {
+		t.ext--
+	}
+	if extended(kind) {
+		t.ext++
+	}
+}
+
+// Replace gives the key at p, whose hash is h, another value and expiry. The trees of
+// the value that it had are dropped.
 func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
+	return t.replace(h, p, v, now, false)
+}
+
+func (t *Table) replace(h uint64, p Pos, v *Value, now uint32, keepTrees bool) error {
 	var e Entry
 	readEntry(t.a, p.entry, &e)
 	size, head := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
@@ -111,6 +143,10 @@ func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
 		if err := t.repoint(h, p, p.entry, e.ExpireAt, v.ExpireAt, now); err != nil {
 			return err
 		}
+		if !keepTrees {
+			t.dropTrees(&e)
+		}
+		t.noteKind(e.Kind, v.Kind)
 		b := t.a.Bytes(p.entry, size)
 		if head != e.head || v.ExpireAt != e.ExpireAt {
 			t.keyBuf = append(t.keyBuf[:0], e.Key...)
@@ -129,6 +165,10 @@ func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
 	if err := t.repoint(h, p, ref, e.ExpireAt, v.ExpireAt, now); err != nil {
 		t.retireEntry(ref)
 		return err
+	}
+	t.noteKind(e.Kind, v.Kind)
+	if !keepTrees {
+		t.dropTrees(&e)
 	}
 	t.retireEntry(p.entry)
 	return nil
@@ -264,9 +304,13 @@ func (t *Table) extendCopy(h uint64, p Pos, e *Entry, kind uint8, size int, now 
 }
 
 // Remove deletes the key at p, whose hash is h.
-func (t *Table) Remove(h uint64, p Pos) error {
-	pos := h
-	s, err := t.removeAt(pos, p.seg, p.slot)
+func (t *Table) Remove(h uint64, p Pos) error { return t.remove(h, p, false) }
+
+// Take is Remove for an entry whose trees live on elsewhere.
+func (t *Table) Take(h uint64, p Pos) error { return t.remove(h, p, true) }
+
+func (t *Table) remove(pos uint64, p Pos, keepTrees bool) error {
+	s, err := t.removeAt(pos, p.seg, p.slot, keepTrees)
 	if err != nil {
 		return err
 	}
@@ -276,7 +320,7 @@ func (t *Table) Remove(h uint64, p Pos) error {
 
 // removeAt deletes slot i of s, the segment of pos, and returns the segment,
 // which may be a copy.
-func (t *Table) removeAt(pos uint64, s seg, i int) (seg, error) {
+func (t *Table) removeAt(pos uint64, s seg, i int, keepTrees bool) (seg, error) {
 	s, err := t.writable(pos, s)
 	if err != nil {
 		return s, err
@@ -291,6 +335,12 @@ func (t *Table) removeAt(pos uint64, s seg, i int) (seg, error) {
 			s.expireAt = 0
 		}
 	}
-	t.retireEntry(slotRef(slot))
+	ref := slotRef(slot)
+	t.noteKind(t.a.Byte(ref, 0)&(typeMask|encMask<<encShift), 0)
+	if keepTrees {
+		t.retireEntry(ref)
+	} else {
+		t.dropEntry(ref)
+	}
 	return s, nil
 }
