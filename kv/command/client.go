@@ -60,6 +60,7 @@ type Client struct {
 	state       clientState
 	queue       multiQueue
 	errand      *errand                    // what the postponed command waits for
+	waiter      *waiter                    // of the command that waits for data; nil if none does
 	watcher     atomic.Pointer[kv.Watcher] // nil until the first WATCH
 
 	// Copies for other loops; stored only when they change.
@@ -100,6 +101,9 @@ func (e *Engine) NewClient(o ClientOptions) *Client {
 // clients. It is called once, from c's own loop, with no locks held.
 func (e *Engine) FreeClient(c *Client) {
 	e.unwatch(c)
+	if c.waiter != nil {
+		e.abandon(c)
+	}
 	e.setPostponed(c, false)
 	c.queue.reset()
 }

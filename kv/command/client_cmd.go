@@ -169,14 +169,13 @@ func cmdClientUnpause(x *Ctx) {
 	x.OK()
 }
 
-// cmdClientUnblock finds nobody to unblock: kvd has no blocking commands yet.
 func cmdClientUnblock(x *Ctx) {
 	if len(x.Args) == 4 && !is(x.Args[3], "timeout") && !is(x.Args[3], "error") {
 		x.Err(errUnblockReason)
 		return
 	}
-	if _, ok := x.parseInt(x.Args[2]); ok {
-		x.Int(0)
+	if id, ok := x.parseInt(x.Args[2]); ok {
+		x.Bool01(x.unblock(id, len(x.Args) == 4 && is(x.Args[3], "error")))
 	}
 }
 
@@ -299,6 +298,7 @@ func cmdClientKill(x *Ctx) {
 		if c == x.Client {
 			x.closeSoon()
 		} else {
+			x.abandon(c) // at once: what is pushed from now on is not for it
 			x.Clients.Kill(c)
 		}
 	}

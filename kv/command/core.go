@@ -70,6 +70,9 @@ const (
 	Postponed
 	// Close: write what is in Client.Out, then close the connection.
 	Close
+	// Blocked: the command has run and waits for data. Its bytes are consumed, but no
+	// more commands of the client run before Clients.Unblock and Resume.
+	Blocked
 )
 
 // Ctx is the state of one event loop while it runs commands. It is not for
@@ -91,6 +94,12 @@ type Ctx struct {
 
 	waiting bool // the command has left work to a goroutine, see Await
 
+	parked   bool     // the command waits for data, see block
+	serving  *waitKey // the key that a blocked client is served from; nil when none is
+	unserved bool     // there was nothing in it for that client
+	standIn  Client   // takes the replies to blocked clients that are served
+	ready    ready
+
 	clock int64    // engine time, ns: when the last command ended or the round began
 	local counters // since the last EndRound
 	pub   published
@@ -108,6 +117,9 @@ type Clients interface {
 	// Kill closes c's connection soon, from its own loop. A client that
 	// kills itself gets its replies first.
 	Kill(c *Client)
+	// Unblock makes c's loop call Resume and go on with c's commands. Any goroutine may
+	// call it, with locks held: it only leaves a message.
+	Unblock(c *Client)
 	// Wake makes every loop retry its postponed commands (UNPAUSE, HoldWrites). Any
 	// goroutine may call it.
 	Wake()

@@ -231,18 +231,21 @@ func readReply(r *bufio.Reader, b *bytes.Buffer) error {
 
 // fakeWorld is what the program and the server are to an engine.
 type fakeWorld struct {
-	t        testing.TB
-	e        *Engine
-	clients  []*Client
-	killed   []*Client
-	wakes    atomic.Int64
-	denied   string
-	info     SaveInfo
-	started  []string
-	requests []SaveRequest
-	calls    []string
-	saveErr  error
-	hold     chan struct{} // if set, Start and BeforeFlushAll wait for it
+	t       testing.TB
+	e       *Engine
+	clients []*Client
+	killed  []*Client
+	wakes   atomic.Int64
+
+	mu        sync.Mutex
+	unblocked []*Client
+	denied    string
+	info      SaveInfo
+	started   []string
+	requests  []SaveRequest
+	calls     []string
+	saveErr   error
+	hold      chan struct{} // if set, Start and BeforeFlushAll wait for it
 }
 
 // newWorld returns an engine with an empty store, DEBUG allowed.
@@ -285,6 +288,11 @@ func (w *fakeWorld) Each(fn func(*Client) bool) {
 func (w *fakeWorld) Count() int     { return len(w.clients) }
 func (w *fakeWorld) Kill(c *Client) { w.killed = append(w.killed, c) }
 func (w *fakeWorld) Wake()          { w.wakes.Add(1) }
+func (w *fakeWorld) Unblock(c *Client) {
+	w.mu.Lock()
+	w.unblocked = append(w.unblocked, c)
+	w.mu.Unlock()
+}
 
 func (w *fakeWorld) Save() error { w.calls = append(w.calls, "save"); return w.saveErr }
 func (w *fakeWorld) Start(r SaveRequest) (string, error) {

@@ -19,6 +19,10 @@ func (x *Ctx) Do(c *Client, args [][]byte) Outcome {
 	if x.waiting {
 		return x.postponed()
 	}
+	if x.parked {
+		x.parked = false
+		return Blocked
+	}
 	if c.state&stCloseAfter != 0 {
 		return Close
 	}
@@ -70,6 +74,10 @@ func (x *Ctx) doChecked(s *Spec) Outcome {
 					c.state = c.state&^stReplySkip | stSkipNext
 				}
 				return x.postponed()
+			}
+			if x.parked { // CLIENT REPLY counts when there is a reply
+				x.parked = false
+				return Blocked
 			}
 		}
 	}
@@ -178,7 +186,7 @@ func (x *Ctx) run(s *Spec) {
 		}
 		x.Tx.LockKey(x.Args[1])
 		s.Handler(x)
-		x.Tx.Unlock()
+		x.unlock(s)
 		x.seriesLen++
 		x.countFailure(s, errs)
 		return
@@ -187,7 +195,7 @@ func (x *Ctx) run(s *Spec) {
 	if s.oneKey {
 		x.Tx.LockKey(x.Args[1])
 		s.Handler(x)
-		x.Tx.Unlock()
+		x.unlock(s)
 	} else {
 		x.runLocked(s)
 	}
@@ -197,6 +205,17 @@ func (x *Ctx) run(s *Spec) {
 		x.countFailure(s, errs)
 	}
 	x.clock = end
+}
+
+// unlock releases the locks of the command that has run, once those clients are served
+// that were blocked until it came.
+func (x *Ctx) unlock(s *Spec) {
+	if !x.anyWaits() {
+		x.Tx.Unlock()
+		return
+	}
+	x.markKeys(s)
+	x.settle()
 }
 
 // maxSeries bounds how many commands are timed together.
@@ -225,7 +244,7 @@ func (x *Ctx) runLocked(s *Spec) {
 	}
 	if x.lockFor(s) {
 		s.Handler(x)
-		x.Tx.Unlock()
+		x.unlock(s)
 	} else {
 		s.Handler(x)
 	}

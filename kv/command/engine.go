@@ -24,7 +24,8 @@ type engineState struct {
 	gate     atomic.Uint32
 	password atomic.Pointer[string]
 	pause    pauseState
-	blocked  atomic.Int64 // clients that wait (CLIENT PAUSE, HoldWrites, Await)
+	blocked  atomic.Int64 // clients that wait (for data, CLIENT PAUSE, HoldWrites, Await)
+	blocking blockState
 
 	stats   engineStats
 	latency latencyMonitor

@@ -174,7 +174,8 @@ func infoClients(x *Ctx, w *infoWriter) {
 	w.num("client_recent_max_input_buffer", maxIn)
 	w.num("client_recent_max_output_buffer", maxOut)
 	w.num("blocked_clients", x.state.blocked.Load())
-	w.zero("tracking_clients", "clients_in_timeout_table")
+	w.zero("tracking_clients")
+	w.num("clients_in_timeout_table", x.timeouts())
 }
 
 func infoPersistence(x *Ctx, w *infoWriter) {

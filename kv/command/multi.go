@@ -192,7 +192,7 @@ func cmdExec(x *Ctx) {
 	x.Array(len(cmds))
 	x.runQueued(cmds)
 	if locked {
-		x.Tx.Unlock()
+		x.settle()
 	}
 	x.eachQueued(cmds, func(s *Spec) func(*Ctx) { return s.After })
 	for _, f := range x.after {
@@ -212,6 +212,7 @@ func (x *Ctx) runQueued(cmds []queued) {
 		x.setLast(q.spec)
 		start, errs := x.now(), x.local.errs
 		q.spec.Handler(x)
+		x.markKeys(q.spec)
 		x.record(q.spec, 1, x.now()-start)
 		x.countFailure(q.spec, errs)
 	}

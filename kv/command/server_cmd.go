@@ -30,6 +30,7 @@ func cmdFlushDB(x *Ctx) {
 		return
 	}
 	x.Tx.FlushDB(x.Client.db)
+	x.databaseReady(x.Client.db)
 	x.OK()
 }
 
@@ -39,6 +40,9 @@ func cmdFlushAll(x *Ctx) {
 		return
 	}
 	x.Tx.FlushAll()
+	for db := range x.Store.Databases() {
+		x.databaseReady(db)
+	}
 	x.OK()
 }
 
@@ -75,6 +79,8 @@ func cmdSwapDB(x *Ctx) {
 		return
 	}
 	x.Tx.SwapDB(int(a), int(b))
+	x.databaseReady(int(a))
+	x.databaseReady(int(b))
 	x.OK()
 }
 

@@ -171,6 +171,7 @@ type Spec struct {
 	oneKey  bool  // a single key at argument 1 and LockKeys
 	quick   bool  // oneKey, and so short that it is not timed alone, see endSeries
 	exec    bool  // it is EXEC
+	marks   bool  // its keys are ready for blocked clients when it has run
 	saved   bool  // refused while saves fail: writes and PING
 	guarded bool  // saved, or needs enable-…-command
 	parent  *Spec // of a subcommand

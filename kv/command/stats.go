@@ -23,6 +23,8 @@ type counters struct {
 	hits     int64
 	misses   int64
 
+	servedErrs int64 // replied to blocked clients while commands of others ran
+
 	reads, writes         int64 // system calls
 	readBytes, writeBytes int64
 }
@@ -150,7 +152,7 @@ func (x *Ctx) flushStats() {
 		clear(n.codes)
 	}
 	p.commands, n.commands = p.commands+n.commands, 0
-	p.errs, n.errs = p.errs+n.errs, 0
+	p.errs, n.errs, n.servedErrs = p.errs+n.errs+n.servedErrs, 0, 0
 	p.hits, n.hits = p.hits+n.hits, 0
 	p.misses, n.misses = p.misses+n.misses, 0
 	p.reads, n.reads = p.reads+n.reads, 0

@@ -69,6 +69,7 @@ func (t *table) finish(s, parent *Spec) {
 		s.Before == nil && s.After == nil
 	s.quick = s.oneKey && (s.Flags&Fast != 0 || s.Name == "set")
 	s.exec = s.Name == "exec"
+	s.marks = s.Flags&Write != 0 && s.Doc.Group != "stream"
 	s.saved = s.Flags&Write != 0 || s.Name == "ping"
 	s.guarded = s.saved || s.Flags&Protected != 0
 	for _, sub := range s.Sub {

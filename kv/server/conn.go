@@ -45,6 +45,7 @@ const (
 	waitsOutput uint8 = 1 << iota // it does not take its replies
 	waitsPause                    // its command was postponed (CLIENT PAUSE)
 	waitsTurn                     // its turn was used up; it is in loop.again
+	waitsData                     // it is blocked (BLPOP …); what it sends is read all the same
 )
 
 // conn is a connection. Everything but killed belongs to its loop.
@@ -122,7 +123,7 @@ func (l *loop) receive(c *conn, p []byte) (n int, ok bool) {
 	case e == syscall.EAGAIN || e == syscall.EINTR:
 		l.rearm(c)
 		return 0, false
-	case e == 0 && (c.waits&^waitsPause != 0 || len(c.out) > 0):
+	case e == 0 && c.waits&waitsData == 0 && (c.waits&^waitsPause != 0 || len(c.out) > 0):
 		// A pipeline that ends with a shutdown of the sending side gets all
 		// its replies.
 		c.eof = true
@@ -190,6 +191,7 @@ func (l *loop) serve(c *conn, buf []byte, owned bool) {
 	cl.QueryBuf.Store(int64(len(buf))) // a CLIENT LIST among the commands shows it
 	l.serving, l.relieveAt = c, l.checkOut
 	l.ctx.BeginRound()
+	l.ctx.Resume(cl)
 	used, partial := l.execute(c, p, buf)
 	l.ctx.EndRound()
 	l.serving = nil
@@ -206,6 +208,9 @@ func (l *loop) serve(c *conn, buf []byte, owned bool) {
 // how much of buf is done with; partial says that a command in it is incomplete.
 func (l *loop) execute(c *conn, p *resp.Parser, buf []byte) (used int, partial bool) {
 	cl := c.client
+	if c.waits != 0 {
+		return 0, false
+	}
 	for turn := 0; used < len(buf); turn++ {
 		args, n, err := p.Next(buf[used:], cl.Authenticated())
 		if err != nil {
@@ -238,6 +243,8 @@ func (l *loop) execute(c *conn, p *resp.Parser, buf []byte) (used int, partial b
 			c.waits |= waitsPause
 			l.paused = append(l.paused, c)
 			return used, false
+		case command.Blocked:
+			c.waits |= waitsData
 		case command.Close:
 			c.closing = true
 			cl.Closing.Store(true)
@@ -440,7 +447,7 @@ func (l *loop) watch(c *conn) {
 	if len(c.out) > 0 {
 		mask |= unix.EPOLLOUT
 	}
-	if mask == unix.EPOLLIN && c.waits == 0 {
+	if mask == unix.EPOLLIN && c.waits&^waitsData == 0 {
 		mask = plainMask
 	}
 	if mask == c.mask {

@@ -71,11 +71,12 @@ type message struct {
 }
 
 const (
-	msgAdopt uint8 = iota // watch a new connection
-	msgKill               // close one
-	msgWake               // retry postponed commands
-	msgHold               // wait for the end of the hold
-	msgStop               // close everything and end
+	msgAdopt   uint8 = iota // watch a new connection
+	msgKill                 // close one
+	msgWake                 // retry postponed commands
+	msgUnblock              // go on with a client that waited for data
+	msgHold                 // wait for the end of the hold
+	msgStop                 // close everything and end
 )
 
 func newLoop(s *Server, id int) (*loop, error) {
@@ -237,6 +238,8 @@ func (l *loop) readMail() {
 			}
 		case msgWake:
 			l.retryPaused()
+		case msgUnblock:
+			l.unblocked(m.c)
 		case msgHold:
 			stop = l.park(m.hold) || stop
 		case msgStop:
@@ -330,6 +333,15 @@ func (l *loop) retryPaused() {
 		if c.waits == 0 {
 			l.serve(c, c.input(), true)
 		}
+	}
+}
+
+// unblocked gives a client that waited for data its reply and goes on with what it has
+// sent meanwhile.
+func (l *loop) unblocked(c *conn) {
+	if !c.closed {
+		c.waits &^= waitsData
+		l.serve(c, c.input(), true)
 	}
 }
 

@@ -80,6 +80,13 @@ func (s *Server) Kill(cl *command.Client) {
 	}
 }
 
+// Unblock implements command.Clients.
+func (s *Server) Unblock(cl *command.Client) {
+	if c, ok := cl.Owner.(*conn); ok {
+		c.loop.post(message{what: msgUnblock, c: c})
+	}
+}
+
 // Wake implements command.Clients.
 func (s *Server) Wake() {
 	for _, l := range s.loops {

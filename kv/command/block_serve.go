@@ -1,0 +1,228 @@
+package command
+
+import (
+	"kvd/kv"
+	"kvd/kv/resp"
+)
+
+// ready is what a Ctx remembers of keys that may serve somebody.
+type ready struct {
+	now   []waitKey // in the order in which they were marked
+	later []waitKey // need other locks than those that are held
+	marks map[waitKey]bool
+	held  [][]byte // locked for a waiter of later, beside those of now
+}
+
+// keyReady notes that a key may have become what a blocked client waits for, because of
+// what was written to it or because it is gone. The key's shard must be locked. It costs
+// next to nothing while nobody waits.
+func (x *Ctx) keyReady(db int, key []byte) {
+	s := &x.state.blocking
+	if s.queued.Load() == 0 {
+		return
+	}
+	if x.serving != nil {
+		x.mark(db, key) // s.mu is held
+		return
+	}
+	s.mu.Lock()
+	x.mark(db, key)
+	s.mu.Unlock()
+}
+
+// mark is keyReady while the blockState's mutex is held.
+func (x *Ctx) mark(db int, key []byte) {
+	q := x.state.blocking.queues[waitKey{db, string(key)}]
+	if q == nil || x.ready.marks[q.waitKey] {
+		return
+	}
+	if x.ready.marks == nil {
+		x.ready.marks = map[waitKey]bool{}
+	}
+	x.ready.marks[q.waitKey] = true
+	x.ready.now = append(x.ready.now, q.waitKey)
+}
+
+// databaseReady is keyReady for all keys of a database. All locks must be held.
+func (x *Ctx) databaseReady(db int) {
+	s := &x.state.blocking
+	if s.queued.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.queues {
+		if k.db == db {
+			x.mark(db, []byte(k.key))
+		}
+	}
+}
+
+// markKeys is keyReady for the keys of the command that has run.
+func (x *Ctx) markKeys(s *Spec) {
+	if !s.marks || x.parked || x.state.blocking.queued.Load() == 0 {
+		return
+	}
+	keys := s.appendKeys(nil, x.Args)
+	for _, key := range keys {
+		x.keyReady(x.Client.db, key)
+	}
+}
+
+// settle serves those who wait for the keys that are marked, and releases the locks: in
+// this order, so that nobody else can take an element away from a waiter.
+func (x *Ctx) settle() {
+	x.serveReady()
+	x.Tx.Unlock()
+	x.settleLater()
+}
+
+// anyWaits tells whether settle has anything to look at.
+func (x *Ctx) anyWaits() bool {
+	return x.state.blocking.queued.Load() != 0 || len(x.ready.now) != 0
+}
+
+// serveReady serves the marked keys, and those that are marked on the way: a client that
+// is served by BLMOVE fills another key.
+func (x *Ctx) serveReady() {
+	r := &x.ready
+	for i := 0; i < len(r.now); i++ {
+		k := r.now[i]
+		delete(r.marks, k)
+		if !x.serveKey(k) {
+			r.later = append(r.later, k)
+		}
+	}
+	clear(r.now)
+	r.now = r.now[:0]
+}
+
+// settleLater serves those who need more locks than the command held. No locks are held.
+// Between the command and this others may have taken what was there.
+func (x *Ctx) settleLater() {
+	r := &x.ready
+	for i := 0; i < len(r.later); i++ {
+		k := r.later[i]
+		r.held = append(x.state.blocking.alsoKeys(k), []byte(k.key))
+		x.Tx.LockKeys(r.held)
+		if !x.serveKey(k) {
+			r.later = append(r.later, k)
+		}
+		x.serveReady()
+		x.Tx.Unlock()
+		r.held = nil
+	}
+	clear(r.later)
+	r.later = r.later[:0]
+}
+
+// alsoKeys returns the other keys of the first waiter for a key that needs some.
+func (s *blockState) alsoKeys(k waitKey) [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.queues[k]; q != nil {
+		for seat := q.head; seat != nil; seat = seat.next {
+			if len(seat.w.also) > 0 {
+				return append([][]byte(nil), seat.w.also...)
+			}
+		}
+	}
+	return nil
+}
+
+// serveKey serves those who wait for a key, in the order in which they came, as long as
+// there is something for them. It returns false if it stopped at one who needs locks that
+// are not held.
+func (x *Ctx) serveKey(k waitKey) bool {
+	s := &x.state.blocking
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queues[k]
+	if q == nil {
+		return true
+	}
+	key := []byte(k.key)
+	for seat := q.head; seat != nil; {
+		w := seat.w
+		seat = seat.next
+		it, _ := x.Tx.Peek(k.db, key)
+		switch {
+		case it.Type == w.typ:
+			if !x.holds(w, k) {
+				return false
+			}
+			x.serve(w, k)
+		case w.gone:
+			s.leave(w)
+			x.failServed(w)
+			x.release(w, resp.AppendError(nil, errUnblockedStream))
+		case it.Type == kv.TypeNone && s.groups == 0:
+			return true
+		}
+	}
+	return true
+}
+
+// holds tells whether the other keys that w needs to be served are locked.
+func (x *Ctx) holds(w *waiter, k waitKey) bool {
+	if x.Tx.HoldsAll() {
+		return true
+	}
+	for _, key := range w.also {
+		found := string(key) == k.key
+		for _, h := range x.ready.held {
+			found = found || string(h) == string(key)
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// serve runs the handler of w on its behalf, for the key that is ready. What w's own loop
+// may be reading of its client is not touched: the handler works for a stand-in.
+func (x *Ctx) serve(w *waiter, k waitKey) {
+	client, spec, args, inExec := x.Client, x.Spec, x.Args, x.InExec
+	n := &x.local
+	hits, misses, errs := n.hits, n.misses, n.errs
+	p := &x.standIn
+	p.db, p.resp, p.Out = w.db, w.resp, p.Out[:0]
+	x.Client, x.Spec, x.Args, x.InExec = p, w.spec, w.args, false
+	x.serving, x.unserved = &k, false
+	w.spec.Handler(x)
+	if !x.unserved {
+		for _, key := range w.also {
+			x.mark(w.db, key)
+		}
+	}
+	x.serving = nil
+	x.Client, x.Spec, x.Args, x.InExec = client, spec, args, inExec
+	n.hits, n.misses = hits, misses
+	failed := n.errs != errs
+	n.servedErrs += n.errs - errs // not of the command that is being run
+	n.errs = errs
+	if x.unserved {
+		return
+	}
+	if failed {
+		n.at(w.spec).failed++
+	}
+	x.state.blocking.leave(w)
+	x.release(w, p.Out)
+	if cap(p.Out) > maxStandInOut {
+		p.Out = nil
+	}
+}
+
+// maxStandInOut is the largest reply buffer that is kept for the next who is served.
+const maxStandInOut = 64 << 10
+
+// failServed counts the error that ends the waiting of w.
+func (x *Ctx) failServed(w *waiter) {
+	errs := x.local.errs
+	x.local.countError(errUnblockedStream)
+	x.local.servedErrs += x.local.errs - errs
+	x.local.errs = errs
+	x.local.at(w.spec).failed++
+}
