@@ -2,7 +2,6 @@ package command
 
 var (
 	hashCommands   []*Spec
-	setCommands    []*Spec
 	zsetCommands   []*Spec
 	geoCommands    []*Spec
 	listCommands   []*Spec
