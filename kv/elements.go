@@ -107,6 +107,9 @@ func (it *Elements) nextRecord(e *Element) bool {
 	case TypeZset:
 		e.Member = packed.Value{Text: r.Key[scoreKeySize:]}
 		e.Score = scoreOf(r.Key)
+		if r.Flag {
+			e.Score = math.Copysign(0, -1)
+		}
 	case TypeSet:
 		e.Member = packed.Value{Text: r.Key[hashKeySize:]}
 	case TypeHash:
@@ -201,7 +204,8 @@ func (s *Store) appendHashKey(dst, elem []byte) []byte {
 	return append(dst, elem...)
 }
 
-// appendScoreKey appends 8 bytes that are ordered as scores are. -0 is 0.
+// appendScoreKey appends 8 bytes that are ordered as scores are. -0 is 0: the record's
+// Flag tells them apart.
 func appendScoreKey(dst []byte, score float64) []byte {
 	b := math.Float64bits(score)
 	switch {
