@@ -42,6 +42,7 @@ func (s *Store) cron() {
 			s.coarse.Store(s.clock() / 1000)
 			if s.expiring.Load() && !s.holding.Load() {
 				s.sweep()
+				s.expireFields(sweepBusy)
 			}
 			if round++; round%10 == 0 {
 				s.Memory() // notes the peak

@@ -73,6 +73,7 @@ type Store struct {
 	buried    atomic.Int64 // bytes that the reaper has yet to free
 	lazyFreed atomic.Int64 // collections that it has freed
 	lastBig   atomic.Uint32
+	fields    fieldSweep
 	peak      atomic.Int64 // of Memory().Used
 
 	limits  atomic.Pointer[Limits]
@@ -102,8 +103,9 @@ type shard struct {
 	lens     []dbLen
 	shown    []shown // by database, the parts of entries and index
 	bigs     bigs
-	staged   bool // it is a Stage's
-	_        [64]byte // the next shard's lock is on another cache line
+	fields   []*fieldTimers // by database
+	staged   bool           // it is a Stage's
+	_        [64]byte       // the next shard's lock is on another cache line
 }
 
 type dbLen struct{ keys, expires atomic.Int64 }
@@ -370,6 +372,7 @@ func (sh *shard) init(dbs int) {
 	sh.lens = make([]dbLen, dbs)
 	sh.shown = make([]shown, dbs)
 	sh.bigs.of = make([]map[uint32]*bigTree, dbs)
+	sh.fields = newTimers(dbs)
 }
 
 // lockAll takes every lock. It waits for no shard while it holds another: one

@@ -2,9 +2,7 @@ package kv
 
 import "kvd/kv/internal/keyspace"
 
-func (c *coll) loadHash(r *Record) error   { panic("load") }
 func (c *coll) loadList(r *Record) error   { panic("load") }
-func (c *coll) loadZset(r *Record) error   { panic("load") }
 func (c *coll) loadStream(r *Record) error { panic("load") }
 
 func (c *coll) loadString(r *Record) error {

@@ -139,6 +139,7 @@ func (st *Stage) swapTable(n, db int) (removed, loaded int64) {
 		old.Clear() // a cut may reach it: the shard keeps its memory until that has passed
 	}
 	swapBigs(s, sh, from, db)
+	sh.fields[db], from.fields[db] = from.fields[db], sh.fields[db]
 	sh.tables[db], from.tables[db] = fresh, old
 	fresh.SetGuard(&sh.guard)
 	old.SetGuard(&from.guard)

@@ -75,6 +75,9 @@ func (tx *Tx) transfer(srcDB int, src []byte, dstDB int, dst []byte, move bool) 
 		tx.s.noteDeferred(to.sh)
 	}
 	tx.changed(to.sh, to.db, to.t, dst)
+	if Type(e.Type()) == TypeHash && Encoding(e.Encoding())&EncListpackEx != 0 {
+		tx.noteFields(dstDB, dst)
+	}
 	if move {
 		tx.takeAt(&from, kept)
 	}

@@ -472,6 +472,7 @@ func (tx *Tx) FlushDB(db int) (removed int64) {
 		sh.flushWatchers(db, t, nil)
 		t.Clear()
 		sh.buryBigs(tx.s, db)
+		sh.fields[db] = new(fieldTimers)
 		tx.s.publish(sh, db, t)
 		sh.recount()
 		sh.changes.Add(n)
@@ -502,6 +503,7 @@ func (tx *Tx) SwapDB(a, b int) {
 		sh.tables[a], sh.tables[b] = sh.tables[b], sh.tables[a]
 		sh.shown[a], sh.shown[b] = sh.shown[b], sh.shown[a]
 		sh.bigs.of[a], sh.bigs.of[b] = sh.bigs.of[b], sh.bigs.of[a]
+		sh.fields[a], sh.fields[b] = sh.fields[b], sh.fields[a]
 		sh.own(tx.s, a, sh.tables[a])
 		sh.own(tx.s, b, sh.tables[b])
 		la, lb := &sh.lens[a], &sh.lens[b]
