@@ -255,10 +255,10 @@ func (x *Ctx) runLocked(s *Spec) {
 
 // lockFor takes the locks of the command in x.Args; false if it needs none.
 func (x *Ctx) lockFor(s *Spec) bool {
-	switch {
-	case s.Lock == LockAll:
+	switch s.lockMode(x.Args) {
+	case LockAll:
 		x.Tx.LockAll()
-	case s.Lock == LockSelf:
+	case LockSelf:
 		return false
 	default:
 		x.keys = s.appendKeys(x.keys[:0], x.Args)

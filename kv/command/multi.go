@@ -234,7 +234,7 @@ func (x *Ctx) eachQueued(cmds []queued, hook func(*Spec) func(*Ctx)) {
 func (x *Ctx) lockQueued(cmds []queued) bool {
 	keys := x.keys[:0]
 	for _, q := range cmds {
-		if q.spec.Lock != LockKeys {
+		if q.spec.lockMode(q.args) != LockKeys {
 			x.Tx.LockAll()
 			return true
 		}

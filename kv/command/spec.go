@@ -157,7 +157,9 @@ type Spec struct {
 	// the arguments (KeyVariableFlags).
 	FlagsOf func(args [][]byte) KeyFlags
 
-	Lock    LockMode
+	Lock LockMode
+	// LockOf returns the LockMode where that depends on the arguments.
+	LockOf  func(args [][]byte) LockMode
 	Handler func(x *Ctx)
 	// Before runs with no locks held, before the locks for the command (or
 	// for its whole MULTI block) are taken; After runs when they are released.
@@ -195,6 +197,14 @@ func (s *Spec) appendKeys(dst [][]byte, args [][]byte) [][]byte {
 		dst = append(dst, args[i])
 	}
 	return dst
+}
+
+// lockMode returns which locks the command needs with these arguments.
+func (s *Spec) lockMode(args [][]byte) LockMode {
+	if s.LockOf != nil {
+		return s.LockOf(args)
+	}
+	return s.Lock
 }
 
 // arityOK tells whether n arguments (names included) fit the command.

@@ -65,7 +65,7 @@ func (t *table) finish(s, parent *Spec) {
 	t.all = append(t.all, s)
 	s.parent = parent
 	s.Categories = s.allCategories()
-	s.oneKey = s.Lock == LockKeys && s.First == 1 && s.Last == 1 && s.Keys == nil && s.Arity != -1 && s.Arity != 1 &&
+	s.oneKey = s.Lock == LockKeys && s.LockOf == nil && s.First == 1 && s.Last == 1 && s.Keys == nil && s.Arity != -1 && s.Arity != 1 &&
 		s.Before == nil && s.After == nil
 	s.quick = s.oneKey && (s.Flags&Fast != 0 || s.Name == "set")
 	s.exec = s.Name == "exec"
