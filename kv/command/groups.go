@@ -4,7 +4,6 @@ var (
 	hashCommands   []*Spec
 	zsetCommands   []*Spec
 	geoCommands    []*Spec
-	listCommands   []*Spec
 	streamCommands []*Spec
 	bitmapCommands []*Spec
 	hllCommands    []*Spec

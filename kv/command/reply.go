@@ -96,6 +96,8 @@ func (x *Ctx) storeErr(err error) {
 		x.Err(errStringTooLong)
 	case kv.ErrNoDB:
 		x.Err(errDBRange)
+	case kv.ErrWrongType:
+		x.Err(errWrongType)
 	default:
 		x.Err("ERR " + err.Error())
 	}
