@@ -25,7 +25,7 @@ var policy = map[string]struct {
 }{
 	"cmd/kvd":              {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot"}},
 	"kv":                   {project: []string{"kv/internal/arena", "kv/internal/cut", "kv/internal/keyspace", "kv/internal/tree", "kv/packed"}},
-	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/packed", "kv/resp", "snapshot/rdb"}},
+	"kv/command":           {project: []string{"kv", "kv/config", "kv/internal/glob", "kv/packed", "kv/resp", "snapshot/rdb", "snapshot/value"}},
 	"kv/config":            {project: []string{"kv/internal/glob"}, external: []string{"github.com/robfig/cron/v3"}},
 	"kv/internal/arena":    {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"kv/internal/glob":     {},
@@ -38,9 +38,10 @@ var policy = map[string]struct {
 		project:  []string{"kv/command", "kv/config", "kv/resp"},
 		external: []string{"golang.org/x/sys/unix"}, unsafe: true,
 	},
-	"snapshot":               {project: []string{"kv", "kv/packed", "snapshot/internal/fork", "snapshot/rdb"}, external: []string{"github.com/robfig/cron/v3", "golang.org/x/sys/unix"}},
+	"snapshot":               {project: []string{"kv", "kv/packed", "snapshot/internal/fork", "snapshot/rdb", "snapshot/value"}, external: []string{"github.com/robfig/cron/v3", "golang.org/x/sys/unix"}},
 	"snapshot/internal/fork": {external: []string{"golang.org/x/sys/unix"}, unsafe: true},
 	"snapshot/rdb":           {project: []string{"kv/packed"}, external: []string{"golang.org/x/sys/cpu"}},
+	"snapshot/value":         {project: []string{"kv", "snapshot/rdb"}},
 
 	// The benchmark program: servers are measured from outside, so only the
 	// servers that it brings along know kvd's packages.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kvd/snapshot/internal/fork"
+	"kvd/snapshot/value"
 )
 
 // This file runs in the forked child. See the rules in package fork.
@@ -81,7 +82,7 @@ func (b *childBody) run(page *fork.Page) int32 {
 		return 0
 	case b.sink.errno != 0:
 		return page.Fail(b.what, b.sink.errno)
-	case err == errType:
+	case err == value.ErrType:
 		return page.Fail(unknownType, 0)
 	}
 	return 1

@@ -6,6 +6,7 @@ import (
 
 	"kvd/kv"
 	"kvd/snapshot/rdb"
+	"kvd/snapshot/value"
 )
 
 // This file runs in the forked child too: no allocation, no lock, no pointer
@@ -21,12 +22,10 @@ type dump struct {
 	aux   []AuxField
 	only  int    // the one database to write; -1: all
 	sized []bool // by database: RESIZEDB is written
+	ttl   int    // the version for hashes whose fields expire
 }
 
-var (
-	errStopped = errors.New("save stopped")
-	errType    = errors.New("a key has a data type that the RDB format of this version cannot represent")
-)
+var errStopped = errors.New("save stopped")
 
 // keysPerReport is how many keys are written between two reports of progress,
 // and looks at stop.
@@ -34,7 +33,7 @@ const keysPerReport = 64
 
 // write writes the file and flushes it to the encoder's sink. It reports the
 // number of keys written so far in keys. When stop becomes true it returns
-// errStopped. Other errors are those of the sink, and errType.
+// errStopped. Other errors are those of the sink, and value.ErrType.
 func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 	if err := d.head(); err != nil {
 		return err
@@ -53,7 +52,7 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 					return err
 				}
 			}
-			if err := encode(d.enc, &e); err != nil {
+			if err := value.Write(d.enc, &e); err != nil {
 				return err
 			}
 			if n++; n%keysPerReport == 0 {
@@ -79,16 +78,19 @@ func (d *dump) walk(shard int) kv.Walker {
 	return d.view.Walk(shard)
 }
 
-// encode writes one key.
-func encode(enc *rdb.Encoder, e *kv.Entry) error {
-	if e.Type != kv.TypeString {
-		return errType
+// version returns the lowest version that can hold what was there at the cut.
+func (d *dump) version() int {
+	for db := range d.view.Databases() {
+		if d.has(db) && d.view.FieldExpiries(db) > 0 {
+			return d.ttl
+		}
 	}
-	return enc.String(e.Key, e.Value, e.ExpireAt)
+	return rdb.Version
 }
 
 // head writes what stands in front of the first database.
 func (d *dump) head() error {
+	d.enc.SetVersion(d.version())
 	if err := d.enc.Header(); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"kvd/kv"
 	"kvd/snapshot/rdb"
+	"kvd/snapshot/value"
 )
 
 // Several goroutines write one file. Each is a lane: it encodes whole shards into
@@ -169,7 +170,7 @@ func (l *lane) Write(p []byte) error {
 
 // record writes a key.
 func (l *lane) record(e *kv.Entry) error {
-	if !l.enc.Fits(len(e.Key) + len(e.Value)) {
+	if n, whole := value.Size(e); !whole && l.enc.Room() < bufferSize/2 || whole && !l.enc.Fits(len(e.Key)+n) {
 		if err := l.enc.Flush(); err != nil {
 			return err
 		}
@@ -181,7 +182,7 @@ func (l *lane) record(e *kv.Entry) error {
 		}
 	}
 	l.part = true
-	err := encode(l.enc, e)
+	err := value.Write(l.enc, e)
 	if l.held {
 		if err == nil {
 			err = l.enc.Flush()
@@ -225,7 +226,7 @@ func newCrew(d *dump, file *laneFile, buf []byte, n int, o rdb.EncoderOptions, k
 }
 
 // write writes the whole file. Each shard is released when it is encoded. The
-// errors are those of the file, errStopped and errType.
+// errors are those of the file, errStopped and value.ErrType.
 func (c *crew) write() error {
 	err := c.dump.head()
 	if err == nil {
@@ -236,6 +237,9 @@ func (c *crew) write() error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, l := range c.lanes {
+		l.enc.SetVersion(c.dump.enc.Version())
 	}
 	c.start()
 	<-c.done

@@ -14,6 +14,7 @@ import (
 
 	"kvd/kv"
 	"kvd/snapshot/rdb"
+	"kvd/snapshot/value"
 )
 
 // LoadOptions say how to load. The zero value is good.
@@ -30,6 +31,9 @@ type LoadOptions struct {
 	// database Into of the store. The keys of others are read and passed over.
 	Only *int
 	Into int // meaningless without Only
+	// SkipUnsupported leaves out what a store cannot hold, instead of refusing the file: values
+	// of modules, their other data, and function libraries.
+	SkipUnsupported bool
 	// Progress, if set, is called every few megabytes with the bytes read so far
 	// and the size of the file, by the goroutine that called Load.
 	Progress func(loaded, total int64)
@@ -44,10 +48,14 @@ type LoadResult struct {
 	Expired int64 // left out since they had expired when the load began
 	Passed  int64 // left out since they are in other databases than LoadOptions.Only
 	Removed int64 // keys that Restore replaced, present before in its databases
-	Bytes   int64 // size of the file
-	Version int   // of the RDB format
-	Took    time.Duration
-	Aux     map[string]string // metadata; the last of a name counts
+	Empty   int64 // left out since they are collections without elements, as Redis does
+	// Unsupported is how many were left out for LoadOptions.SkipUnsupported.
+	Unsupported int64
+	LeftOut     []string // the first of the last two, in words
+	Bytes       int64    // size of the file
+	Version     int      // of the RDB format
+	Took        time.Duration
+	Aux         map[string]string // metadata; the last of a name counts
 }
 
 // DatabaseError means that a file has more databases than the store.
@@ -118,7 +126,7 @@ const (
 type batch struct {
 	data []byte // keys and values; its capacity is never exceeded
 	recs []kv.Record
-	ends []int64 // by record: offset in the file behind it
+	ends []loaded // by record
 }
 
 // target is what a loader fills: a store, or a stage of one.
@@ -145,10 +153,12 @@ type loader struct {
 	mu          sync.Mutex
 	err         error // of an inserter
 
-	big  *kv.Loader // for big values; used aside
-	jobs chan func() error
-	done chan error // of each job
-	res  LoadResult
+	big   *kv.Loader // for big values; used aside
+	jobs  chan func() error
+	done  chan error // of each job
+	parts parts      // collections in several pieces
+	rest  passing    // what becomes of the pieces that are to come
+	res   LoadResult
 }
 
 // newLoader starts to read f, on threads that are nicer than the process by nice. run must
@@ -167,7 +177,7 @@ func newLoader(f *os.File, into target, o LoadOptions, nice int) (*loader, error
 	l := &loader{into: into, o: o, size: info.Size(), now: time.Now().UnixMilli(),
 		inserters: min(max(o.Threads, minInserters), maxInserters),
 		res:       LoadResult{Aux: map[string]string{}}}
-	opts := rdb.DecoderOptions{SkipChecksum: o.NoChecksum}
+	opts := rdb.DecoderOptions{SkipChecksum: o.NoChecksum, AllTypes: o.SkipUnsupported}
 	if info.Mode().IsRegular() && l.size > 0 {
 		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // a hint
 		l.chunks = startChunkReader(f, l.size, o.Threads, !o.NoChecksum, nice)
@@ -197,9 +207,11 @@ func (l *loader) run(ctx context.Context) error {
 			l.done <- job()
 		}
 	})
+	l.parts.start(l, &wg)
 	err := l.read(ctx)
 	close(l.full)
 	close(l.jobs)
+	l.parts.close()
 	wg.Wait()
 	if l.chunks != nil {
 		l.chunks.close()
@@ -239,16 +251,8 @@ func (l *loader) read(ctx context.Context) error {
 			return err
 		}
 		switch ev.Kind {
-		case rdb.KindKey:
-			if l.o.Only != nil {
-				if ev.DB != *l.o.Only {
-					l.res.Passed++
-					break
-				}
-				ev.DB = l.o.Into
-			}
-			if ev.ExpireAtMs != 0 && ev.ExpireAtMs <= l.now {
-				l.res.Expired++
+		case rdb.KindKey, rdb.KindMore:
+			if !l.wanted(&ev) {
 				break
 			}
 			if err := l.add(b, &ev); err != nil {
@@ -263,9 +267,12 @@ func (l *loader) read(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(b.recs) == batchKeys || len(b.data) >= batchBytes {
+		full := len(b.recs) == batchKeys || len(b.data) >= batchBytes
+		if full {
 			l.full <- b
 			b = l.nextBatch()
+		}
+		if full || ev.Kind == rdb.KindMore {
 			if l.failed.Load() {
 				return nil // run knows why
 			}
@@ -285,7 +292,7 @@ func (l *loader) read(ctx context.Context) error {
 func (l *loader) nextBatch() *batch {
 	b := <-l.empty
 	if b.recs == nil {
-		*b = batch{data: make([]byte, 0, batchBytes+bigValue), recs: make([]kv.Record, 0, batchKeys), ends: make([]int64, 0, batchKeys)}
+		*b = batch{data: make([]byte, 0, batchBytes+bigValue), recs: make([]kv.Record, 0, batchKeys), ends: make([]loaded, 0, batchKeys)}
 	}
 	return b
 }
@@ -296,6 +303,9 @@ func (l *loader) report() {
 	}
 }
 
+// otherNames say what a KindOther is.
+var otherNames = map[rdb.Type]string{rdb.OpFunction2: "function library", rdb.OpModuleAux: "data of a module (MODULE_AUX)"}
+
 // other handles what is not a key.
 func (l *loader) other(ev *rdb.Event) error {
 	switch ev.Kind {
@@ -305,6 +315,9 @@ func (l *loader) other(ev *rdb.Event) error {
 		if l.o.Aux != nil {
 			l.o.Aux(name, value)
 		}
+	case rdb.KindOther:
+		l.leftOut(otherNames[ev.Type])
+		l.res.Unsupported++
 	case rdb.KindSelectDB:
 		if l.o.Only == nil && ev.DB >= l.into.Databases() {
 			return &DatabaseError{DB: ev.DB, Databases: l.into.Databases()}
@@ -334,17 +347,78 @@ func (l *loader) reserve(ev *rdb.Event) error {
 	return nil
 }
 
-// add puts a key into the batch, or a big one into the store.
-func (l *loader) add(b *batch, ev *rdb.Event) error {
-	l.res.Keys++
-	rec := kv.Record{DB: ev.DB, Key: ev.Key, Value: ev.Value, ExpireAt: ev.ExpireAtMs}
-	if ev.HasIdle {
-		rec.Idle = int64(min(ev.Idle, 1<<31))
+// passing is what becomes of a value that goes on in further events.
+type passing uint8
+
+const (
+	restNone  passing = iota
+	restKept          // it is loaded
+	restOther         // it is passed over
+)
+
+// wanted tells whether a key, or the next piece of its value, is to be loaded, and counts it
+// if not.
+func (l *loader) wanted(ev *rdb.Event) bool {
+	if ev.Kind == rdb.KindMore {
+		ev.DB = l.db(ev.DB)
+		return l.rest == restKept
 	}
-	end := l.dec.Offset()
+	l.rest = restOther
+	switch {
+	case l.o.Only != nil && ev.DB != *l.o.Only:
+		l.res.Passed++
+		return false
+	case ev.ExpireAtMs != 0 && ev.ExpireAtMs <= l.now:
+		l.res.Expired++
+		return false
+	case ev.Form == rdb.FormNone:
+		l.leftOut(fmt.Sprintf("key %.200q: value of a module", ev.Key))
+		l.res.Unsupported++
+		return false
+	case ev.Empty:
+		l.leftOut(fmt.Sprintf("key %.200q: empty %s", ev.Key, ev.Type.Class()))
+		l.res.Empty++
+		return false
+	}
+	l.rest = restKept
+	ev.DB = l.db(ev.DB)
+	return true
+}
+
+// db returns the database of the store for one of the file that is wanted.
+func (l *loader) db(db int) int {
+	if l.o.Only != nil {
+		return l.o.Into
+	}
+	return db
+}
+
+// maxLeftOut is how many of what is left out are described.
+const maxLeftOut = 10
+
+func (l *loader) leftOut(what string) {
+	if len(l.res.LeftOut) < maxLeftOut {
+		l.res.LeftOut = append(l.res.LeftOut, what)
+	}
+}
+
+// add puts a key into the batch, or a big one into the store; pieces of a value go their own
+// way.
+func (l *loader) add(b *batch, ev *rdb.Event) error {
+	var rec kv.Record
+	value.Record(&rec, ev)
+	rec.DB = ev.DB
+	end := loaded{end: l.dec.Offset(), elements: elementsOf(ev)}
+	if ev.Kind == rdb.KindKey {
+		l.res.Keys++
+	}
+	if ev.More || rec.Append {
+		l.parts.add(&rec, end, ev.More)
+		return nil
+	}
 	if len(ev.Key)+len(ev.Value) >= bigValue {
 		recs := []kv.Record{rec}
-		return l.aside(func() error { return l.insert(l.big, recs, []int64{end}) })
+		return l.aside(func() error { return l.insert(l.big, recs, []loaded{end}) })
 	}
 	at := len(b.data)
 	b.data = append(append(b.data, ev.Key...), ev.Value...)
@@ -367,13 +441,17 @@ func (l *loader) insertBatches() {
 }
 
 // insert puts records into the store.
-func (l *loader) insert(into *kv.Loader, recs []kv.Record, ends []int64) error {
+func (l *loader) insert(into *kv.Loader, recs []kv.Record, ends []loaded) error {
 	i, err := into.Add(recs, l.o.Replace)
 	switch {
 	case err == nil:
-		return nil
+		return checkElements(into, recs, ends)
 	case errors.Is(err, kv.ErrExists):
-		return &DuplicateError{DB: recs[i].DB, Key: append([]byte{}, recs[i].Key...), Offset: ends[i]}
+		return &DuplicateError{DB: recs[i].DB, Key: append([]byte{}, recs[i].Key...), Offset: ends[i].end}
 	}
-	return fmt.Errorf("key %.200q of type string, before byte %d: %w", recs[i].Key, ends[i], err)
+	return recordError(&recs[i], ends[i].end, err)
+}
+
+func recordError(r *kv.Record, end int64, err error) error {
+	return fmt.Errorf("key %.200q of type %s, before byte %d: %w", r.Key, r.Type, end, err)
 }

@@ -17,9 +17,8 @@ import (
 // RepairOptions say how to repair. The zero value is good.
 type RepairOptions struct {
 	Force bool // replace the output file if it exists
-	// DropRefused leaves out what Load refuses: keys of types other than string,
-	// function libraries and module data. Where a type was damaged a key may look like one
-	// of another type.
+	// DropRefused leaves out what Load refuses: values of modules, their other data and
+	// function libraries.
 	DropRefused bool
 	Now         time.Time // by which keys count as expired; zero means the time of the call
 }

@@ -52,7 +52,7 @@ func (s *scan) isDamage(err error) bool {
 }
 
 // scanOptions: every type, and everything checked.
-var scanOptions = rdb.DecoderOptions{Values: rdb.CheckValues, AllTypes: true}
+var scanOptions = rdb.DecoderOptions{Values: rdb.CheckValues, AllTypes: true, Unique: true}
 
 // whole reads the file from its start until its end, or the first damage.
 func (s *scan) whole(ctx context.Context) error {
@@ -121,7 +121,7 @@ func (s *scan) keep(from int64, db int) {
 
 // key keeps a key, unless the file had it before.
 func (s *scan) key(ev *rdb.Event) error {
-	if s.drop && ev.Type != rdb.TypeString {
+	if s.drop && refused(ev.Type) {
 		s.dropped++
 		return nil
 	}

@@ -47,6 +47,9 @@ type Options struct {
 
 	WritePolicy kv.WritePolicy // Fork: what writers do to memory that the child shares
 	Verify      VerifyMode     // how the file is read back before it gets its name
+	// ValkeyFieldExpiry writes the data as Valkey's version 80, and not as Redis' 12, if
+	// fields of hashes expire. Without such fields the version is 10.
+	ValkeyFieldExpiry bool
 	// MemoryLimit is what Extra of the Result may come to while the save runs, in
 	// bytes, looked at a hundred times a second; 0 means no limit. Copy, which needs
 	// as much again as the data, and Foreground have none. Overrun says what happens
@@ -240,6 +243,10 @@ func (s *saving) prepare() (err error) {
 		aux:   append(slices.Clip(s.o.Aux), AuxField{engineAux, s.o.Engine.String()}),
 		only:  -1,
 		sized: make([]bool, s.store.Databases()),
+		ttl:   rdb.VersionFieldTTL,
+	}
+	if s.o.ValkeyFieldExpiry {
+		s.dump.ttl = rdb.VersionValkey
 	}
 	if s.o.DB != nil {
 		s.dump.only = *s.o.DB

@@ -18,14 +18,15 @@ import (
 // VerifyOptions say how to verify. The zero value checks the framing and the checksum.
 type VerifyOptions struct {
 	// Full checks what is in the values too: that compressed ones can be expanded
-	// to the length they should have.
+	// to the length they should have, and that collections are sound, element by element.
 	Full       bool
 	NoChecksum bool // do not compare the checksum, nor compute it
 	// Unique also checks that no key is there twice in a database, as Load does:
-	// keys that have expired aside. It takes some 25 bytes of memory for each key.
+	// keys that have expired aside. It takes some 25 bytes of memory for each key. With Full
+	// it does so for the elements of collections, and takes some 50 bytes for each of the largest.
 	Unique bool
 	// AllTypes accepts what Load refuses since a kv.Store cannot hold it, and
-	// counts it: value types other than string, function libraries, module data.
+	// counts it: values of modules, their other data, function libraries.
 	AllTypes  bool
 	Databases int // how many databases there may be; 0 for any number
 	// Threads is how many goroutines read and sum the file, besides the one that
@@ -90,6 +91,7 @@ type Counts struct {
 	Expired    int64 // of these, those whose time has come
 	KeyBytes   int64
 	ValueBytes int64 // expanded; for types other than string, in the file
+	Empty      int64 // collections without elements, which Load passes over; found by Full
 	Refused    int64 // of a type that Load refuses
 	Types      []TypeCount
 }
@@ -106,6 +108,9 @@ type TypeCount struct {
 	Keys int64
 }
 
+// refused tells whether Load refuses values of that type.
+func refused(t rdb.Type) bool { return t.Class() == rdb.ClassModule }
+
 func (c *Counts) add(ev *rdb.Event, now int64) {
 	c.Keys++
 	c.KeyBytes += int64(len(ev.Key))
@@ -116,8 +121,11 @@ func (c *Counts) add(ev *rdb.Event, now int64) {
 			c.Expired++
 		}
 	}
-	if ev.Type != rdb.TypeString {
+	if refused(ev.Type) {
 		c.Refused++
+	}
+	if ev.Empty {
+		c.Empty++
 	}
 	if n := len(c.Types); n > 0 && c.Types[n-1].Type == ev.Type {
 		c.Types[n-1].Keys++
@@ -172,10 +180,10 @@ func openRegular(path string) (*os.File, error) {
 // Verify reads the RDB file that is the first size bytes of src, from its start to
 // its end, and returns what is in it. With Full, Unique and the number of the
 // store's databases it returns an error just if Load would, whatever its memory
-// allows, and the same one (rdb.FormatError, which wraps rdb.ErrChecksum for a wrong
+// allows, and the same one but for an element that is in a collection twice (rdb.FormatError, which wraps rdb.ErrChecksum for a wrong
 // checksum; rdb.UnsupportedError, DatabaseError, DuplicateError); other errors are
 // MismatchError, those of reading, and the cause of ctx. Unique aside, its memory is
-// bounded. It neither moves the file's offset nor writes.
+// bounded, with Full by the largest block of a collection. It neither moves the file's offset nor writes.
 func Verify(ctx context.Context, src io.ReaderAt, size int64, o VerifyOptions) (VerifyReport, error) {
 	start := time.Now()
 	if o.Now.IsZero() {
@@ -223,7 +231,8 @@ func newVerifier(src, pieces io.ReaderAt, size int64, o VerifyOptions) *verifier
 	}
 	chunks := startChunkReader(pieces, size, o.Threads, !o.NoChecksum, o.nice)
 	v := &verifier{o: o, now: o.Now.UnixMilli(), chunks: chunks,
-		dec: rdb.NewChunkDecoder(chunks, rdb.DecoderOptions{SkipChecksum: o.NoChecksum, Values: values, AllTypes: o.AllTypes}),
+		dec: rdb.NewChunkDecoder(chunks, rdb.DecoderOptions{SkipChecksum: o.NoChecksum, Values: values, AllTypes: o.AllTypes,
+			Unique: o.Unique && o.Full}),
 		rep: VerifyReport{Size: size}, dbs: map[int]*DatabaseCounts{}}
 	if o.Unique {
 		v.unique = newKeySet(src)
@@ -269,6 +278,7 @@ func (c *Counts) merge(d *Counts) {
 	c.Expired += d.Expired
 	c.KeyBytes += d.KeyBytes
 	c.ValueBytes += d.ValueBytes
+	c.Empty += d.Empty
 	c.Refused += d.Refused
 	for _, t := range d.Types {
 		i, ok := slices.BinarySearchFunc(c.Types, t.Type, func(c TypeCount, t rdb.Type) int { return int(c.Type) - int(t) })
@@ -342,7 +352,7 @@ func (v *verifier) key(ev *rdb.Event) error {
 		}
 	}
 	v.cur.add(ev, v.now)
-	if ev.Type != rdb.TypeString && v.rep.FirstRefused == nil {
+	if refused(ev.Type) && v.rep.FirstRefused == nil {
 		v.rep.FirstRefused = &rdb.UnsupportedError{What: ev.Type.NameIn(v.dec.Version()), Code: byte(ev.Type), IsType: true,
 			Key: append([]byte{}, ev.Key...), Offset: ev.Start}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"strconv"
@@ -17,7 +18,8 @@ const (
 	KindAux      Kind = iota + 1 // Key, Value
 	KindSelectDB                 // nothing else
 	KindResizeDB                 // Keys, Expires: hints; do not reserve memory by them unchecked
-	KindKey                      // Type, Key, Value, ExpireAtMs, Idle, Freq
+	KindKey                      // Type, Form, Key, Value, More, Empty, ExpireAtMs, Idle, Freq
+	KindMore                     // Type, Form, Key, Value, More, Empty: the value of the key before goes on
 	KindEOF                      // the checksum was right; nothing else
 	KindOther                    // Type, which is the opcode: passed over for DecoderOptions.AllTypes
 )
@@ -26,6 +28,10 @@ const (
 type Event struct {
 	Kind Kind
 	Type Type
+	Form Form // how Value holds the value; FormNone if it was passed over
+	// More says that the value goes on in the next event. Empty says that the whole value has no element:
+	// Redis passes over such keys.
+	More, Empty bool
 	// HasIdle and HasFreq say whether Idle and Freq were in the file.
 	HasIdle, HasFreq bool
 	Freq             uint8  // LFU: logarithmic access counter
@@ -35,8 +41,10 @@ type Event struct {
 	Keys, Expires    uint64
 	// Start is the offset of the event's first byte; that of a key's expiry, idle time or frequency, if it has one.
 	Start int64
-	// ValueLen is the length of Value in bytes, also where Value is passed over. For types other than
-	// string, which are only passed over, it is what the value takes in the file.
+	// Elements is how many elements of a collection the value has had up to here; for streams it means nothing.
+	Elements uint64
+	// ValueLen is the length of a string in bytes, also where it is passed over. For other types it is what the
+	// value, or its first piece, takes in the file.
 	ValueLen int64
 	// Key and Value are borrowed: valid until the next call of Next, and not to be changed.
 	Key, Value []byte
@@ -49,9 +57,12 @@ type DecoderOptions struct {
 	BufferSize   int   // bytes; 0 means 256 KiB; at least 4 KiB is taken
 	// Values says what becomes of the values of keys.
 	Values Values
-	// AllTypes passes over what is refused otherwise: values of all types that this package can tell
-	// the end of, function libraries and module data. It needs Values other than KeepValues.
+	// AllTypes passes over what is refused otherwise: values of modules, their other data, and function
+	// libraries.
 	AllTypes bool
+	// Unique makes it an error if a collection in several pieces has an element twice, as it is anyway
+	// for one in a block. It takes some 50 bytes for each element of the largest such collection.
+	Unique bool
 }
 
 // Values says what becomes of the values of keys.
@@ -59,8 +70,8 @@ type Values uint8
 
 // What becomes of values. Strings passed over are neither copied nor held in memory.
 const (
-	KeepValues  Values = iota // Event has them
-	CheckValues               // passed over; what is compressed is checked as if it were expanded
+	KeepValues  Values = iota // Event has them, big collections in pieces
+	CheckValues               // passed over; all is checked that KeepValues would find wrong
 	PassValues                // passed over; their lengths are checked and nothing else
 )
 
@@ -95,9 +106,16 @@ type Decoder struct {
 	db        int
 
 	key, value field
+	elem       field // of a collection
+	val        value
+	piece      []byte
+	seen       distinct
+	unique     bool
+	seeds      [2]maphash.Seed
 
 	values   Values
 	allTypes bool
+	dump     bool // the input is a payload, all of it in buf
 	place    place
 
 	chunks   Chunks // instead of r; see NewChunkDecoder
@@ -117,19 +135,26 @@ type field struct {
 
 // NewDecoder returns a decoder of what r holds. It reads ahead.
 func NewDecoder(r io.Reader, opts DecoderOptions) *Decoder {
-	if opts.MaxString <= 0 {
-		opts.MaxString = defaultMaxString
-	}
 	if opts.BufferSize == 0 {
 		opts.BufferSize = defaultReadBuffer
 	}
+	d := newDecoder(opts)
+	d.r, d.buf = r, make([]byte, max(opts.BufferSize, minReadBuffer))
+	return d
+}
+
+// newDecoder returns a decoder without an input.
+func newDecoder(opts DecoderOptions) *Decoder {
+	if opts.MaxString <= 0 {
+		opts.MaxString = defaultMaxString
+	}
 	return &Decoder{
-		r:         r,
-		buf:       make([]byte, max(opts.BufferSize, minReadBuffer)),
 		checksum:  !opts.SkipChecksum,
 		maxString: opts.MaxString,
 		values:    opts.Values,
-		allTypes:  opts.AllTypes && opts.Values != KeepValues,
+		allTypes:  opts.AllTypes,
+		unique:    opts.Unique,
+		seeds:     [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 	}
 }
 
@@ -139,6 +164,7 @@ func (d *Decoder) Resume(r io.Reader, version, db int, offset int64) {
 	d.r, d.version, d.db, d.base, d.checksum = r, version, db, offset, false
 	d.pos, d.end, d.mark, d.crcPos = 0, 0, 0, 0
 	d.err, d.readErr = nil, nil
+	d.val.open = false
 }
 
 // Version returns the RDB version in the header; 0 before the first Next.
@@ -167,10 +193,16 @@ func (d *Decoder) Next(ev *Event) error {
 }
 
 func (d *Decoder) next(ev *Event) error {
+	if d.dump {
+		return d.nextOfDump(ev)
+	}
 	if d.version == 0 {
 		if err := d.header(); err != nil {
 			return err
 		}
+	}
+	if d.val.open {
+		return d.morePieces(ev)
 	}
 	*ev = Event{DB: d.db, Start: d.Offset()}
 	d.place = place{start: ev.Start}
@@ -191,11 +223,14 @@ func (d *Decoder) next(ev *Event) error {
 				d.pos++
 				return d.stringKey(ev)
 			}
-			if d.allTypes && Type(op).framed() {
-				d.pos++
+			if err := d.readable(Type(op)); err != nil {
+				return err
+			}
+			d.pos++
+			if d.values != KeepValues || Type(op) == TypeModule2 {
 				return d.passKey(ev, Type(op))
 			}
-			return d.refuseType(Type(op))
+			return d.collectionKey(ev, Type(op))
 		}
 		done, err := d.opcode(op, ev)
 		if done || err != nil {
@@ -348,9 +383,12 @@ func (d *Decoder) refuseOpcode(op byte, start int64) error {
 	return &UnsupportedError{What: what, Code: op, Offset: start}
 }
 
-// refuseType returns the error for a key with a value of type t, which stands at pos.
-func (d *Decoder) refuseType(t Type) error {
+// readable returns the error for a key with a value of type t, which stands at pos, if that cannot be read.
+func (d *Decoder) readable(t Type) error {
 	start := d.Offset()
+	if t.Known() && t.Class() != ClassModule || t == TypeModule2 && d.allTypes {
+		return nil
+	}
 	if !t.Known() {
 		return d.fail(start, fmt.Sprintf("unknown value type or opcode %d", byte(t)))
 	}
@@ -366,7 +404,7 @@ func (d *Decoder) refuseType(t Type) error {
 
 // stringKey reads the key and the value of a key of type string.
 func (d *Decoder) stringKey(ev *Event) error {
-	ev.Kind, ev.Type = KindKey, TypeString
+	ev.Kind, ev.Type, ev.Form = KindKey, TypeString, FormString
 	if d.values != KeepValues {
 		return d.passKey(ev, TypeString)
 	}

@@ -62,7 +62,7 @@ func (d *Decoder) fill(n int) bool {
 	if d.chunks != nil {
 		return d.fillFromChunks(n)
 	}
-	if len(d.buf)-d.pos < n {
+	if d.readErr == nil && len(d.buf)-d.pos < n {
 		d.compact()
 	}
 	for d.end-d.pos < n && d.readErr == nil {
@@ -111,6 +111,9 @@ func (d *Decoder) sum() {
 func (d *Decoder) inBufMax() int {
 	if d.chunks != nil {
 		return ChunkRoom / 4
+	}
+	if d.dump {
+		return len(d.buf)
 	}
 	return len(d.buf) / 4
 }

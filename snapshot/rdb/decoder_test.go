@@ -27,6 +27,9 @@ func entriesOf(d *Decoder) (list []entry, aux string, err error) {
 		}
 		switch ev.Kind {
 		case KindKey:
+			if ev.Type != TypeString {
+				return list, aux, fmt.Errorf("a %v", ev.Type)
+			}
 			list = append(list, entry{ev.DB, string(ev.Key), string(ev.Value), ev.ExpireAtMs})
 		case KindAux:
 			aux += string(ev.Key) + "=" + string(ev.Value) + " "
@@ -56,6 +59,8 @@ func eventText(r io.Reader, opts DecoderOptions) string {
 			fmt.Fprintf(&b, "select %d\n", ev.DB)
 		case KindResizeDB:
 			fmt.Fprintf(&b, "resize %d %d\n", ev.Keys, ev.Expires)
+		case KindMore:
+			fmt.Fprintf(&b, "more %q %q\n", ev.Key, ev.Value)
 		case KindKey:
 			fmt.Fprintf(&b, "%s %d %q %q", ev.Type, ev.DB, ev.Key, ev.Value)
 			if ev.ExpireAtMs != 0 {
@@ -103,9 +108,9 @@ func TestDecoder(t *testing.T) {
 		"version 99":        {"REDIS0099" + unchecked, "error invalid RDB: cannot read RDB version 99 at offset 0\n"},
 		"checksum":          {"REDIS0010\xff12345678", "error invalid RDB: wrong checksum: 3837363534333231 in the file, eb7ea789fe37fda9 computed at offset 10\n"},
 		"checksum cut":      {"REDIS0010\xff1234", "error invalid RDB: checksum: unexpected end of input at offset 14\n"},
-		"hash":              {"REDIS0010\x04\x03foo", "error unsupported value type \"hash\" (4) of key \"foo\" at offset 9\n"},
-		"hash in Valkey":    {"VALKEY080\x16\x03foo", "error unsupported value type \"hash-2\" (22) of key \"foo\" at offset 9\n"},
-		"long key":          {"REDIS0010\x12\x40\x64" + strings.Repeat("k", 100), "error unsupported value type \"list-quicklist-2\" (18) of key \"" + strings.Repeat("k", 64) + "\"… at offset 9\n"},
+		"hash cut":          {"REDIS0010\x04\x03foo", "error invalid RDB: value of type \"hash\" of key \"foo\": unexpected end of input at offset 14\n"},
+		"hash in Valkey":    {"VALKEY080\x16\x03foo", "error invalid RDB: value of type \"hash-2\" of key \"foo\": unexpected end of input at offset 14\n"},
+		"module's value":    {"REDIS0010\x07\x40\x64" + strings.Repeat("k", 100), "error unsupported value type \"module-2\" (7) of key \"" + strings.Repeat("k", 64) + "\"… at offset 9\n"},
 		"hash without key":  {"REDIS0010\x04\x05foo", "error invalid RDB: key with a value of type \"hash\": unexpected end of input at offset 14\n"},
 		"unknown type":      {"REDIS0010\x64", "error invalid RDB: unknown value type or opcode 100 at offset 9\n"},
 		"type 8":            {"REDIS0010\x08", "error invalid RDB: unknown value type or opcode 8 at offset 9\n"},

@@ -42,7 +42,7 @@ func TestParseDumpErrors(t *testing.T) {
 		"short":             {good[:9], ErrDumpFooter, ""},
 		"byte changed":      {"\x00\x01b" + good[3:], ErrDumpFooter, ""},
 		"newer":             {string(withFooter("\x00\x01a", 13)), ErrDumpFooter, ""},
-		"Valkey's":          {string(withFooter("\x00\x01a", 80)), ErrDumpFooter, ""},
+		"none's":            {string(withFooter("\x00\x01a", 79)), ErrDumpFooter, ""},
 		"zero checksum":     {good[:5] + "\x00\x00\x00\x00\x00\x00\x00\x00", ErrDumpFooter, ""},
 		"no value":          {string(withFooter("", 10)), ErrDumpFormat, "bad data format: no value at offset 0"},
 		"unknown type":      {string(withFooter("\x63\x01a", 10)), ErrDumpFormat, "bad data format: unknown type 99 at offset 0"},
@@ -59,9 +59,15 @@ func TestParseDumpErrors(t *testing.T) {
 	if _, _, err := ParseDump(withFooter("\x00\x01a", 12), 100); err != nil {
 		t.Errorf("version 12: %v", err)
 	}
-	typ, _, err := ParseDump(withFooter("\x10\x01a", 10), 100)
+	if _, _, err := ParseDump(withFooter("\x00\x01a", 80), 100); err != nil {
+		t.Errorf("Valkey's: %v", err)
+	}
+	typ, _, err := ParseDump(withFooter("\x07\x01a", 10), 100)
 	var ue *UnsupportedError
-	if !errors.As(err, &ue) || typ != TypeHashListpack || err.Error() != `unsupported value type "hash-listpack" (16) at offset 0` {
-		t.Errorf("hash: %v, %v", typ, err)
+	if !errors.As(err, &ue) || typ != TypeModule2 || err.Error() != `unsupported value type "module-2" (7) at offset 0` {
+		t.Errorf("module: %v, %v", typ, err)
+	}
+	if typ, value, err := ParseDump(withFooter("\x10\x01a", 10), 100); typ != TypeHashListpack || value != nil || err != nil {
+		t.Errorf("hash: %v, %q, %v", typ, value, err)
 	}
 }

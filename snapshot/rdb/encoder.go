@@ -26,7 +26,7 @@ const entryHead = 1 + 8 + 1 + 2*maxStringHead
 type EncoderOptions struct {
 	Compress bool // LZF for strings over 20 bytes (rdbcompression)
 	Checksum bool // CRC64 at the end; eight zero bytes without (rdbchecksum)
-	Version  int  // 7 … 12; 0 means 10
+	Version  int  // 7 … 12, or 80 for Valkey's; 0 means 10
 }
 
 // Encoder writes an RDB file to a sink, in the order Header, Aux, then for each database SelectDB,
@@ -44,6 +44,13 @@ type Encoder struct {
 	n       int   // bytes of buf in use
 	flushed int64 // bytes given to the sink
 	crc     uint64
+
+	partAt, partN int // of a string in parts that is put together in buf: where, and its bytes so far
+
+	node     []byte // of a list
+	nodeN    int    // bytes of node in use
+	nodeUsed int    // the same, as bounded before; 0: no node is open
+	nodes    uint64
 }
 
 // NewEncoder returns an encoder that collects its output in buf, which is the encoder's from now on
@@ -57,20 +64,34 @@ func NewEncoder(buf []byte, opts EncoderOptions) *Encoder {
 	if opts.Version == 0 {
 		opts.Version = Version
 	}
-	if opts.Version < minWriteVersion || opts.Version > maxRedisVersion {
+	if !writableVersion(opts.Version) {
 		panic("rdb: cannot write version " + strconv.Itoa(opts.Version))
 	}
-	e := &Encoder{buf: buf[:len(buf):len(buf)], checksum: opts.Checksum, version: opts.Version}
+	e := &Encoder{buf: buf[:len(buf):len(buf)], checksum: opts.Checksum, version: opts.Version,
+		node: make([]byte, nodeSize+64)}
 	if opts.Compress {
 		e.table = new(LZFTable)
 	}
 	return e
 }
 
+func writableVersion(version int) bool {
+	return version >= minWriteVersion && version <= maxRedisVersion || version == maxValkeyVersion
+}
+
+// SetVersion sets the version that Header writes, which must be one that NewEncoder takes.
+func (e *Encoder) SetVersion(version int) { e.version = version }
+
+// Version returns the version that Header writes.
+func (e *Encoder) Version() int { return e.version }
+
+// Table returns the table for compression, nil if there is none.
+func (e *Encoder) Table() *LZFTable { return e.table }
+
 // Reset starts a new file, written to sink. Call it before the fork: it stores a pointer.
 func (e *Encoder) Reset(sink Sink) {
 	e.sink = sink
-	e.failed, e.n, e.flushed, e.crc = false, 0, 0, 0
+	e.failed, e.n, e.flushed, e.crc, e.partAt = false, 0, 0, 0, 0
 }
 
 // Header writes the magic and the version.
@@ -226,6 +247,9 @@ func (e *Encoder) Flush() error {
 	e.n = 0
 	return e.write(e.buf[:n])
 }
+
+// Room returns how many bytes of the buffer are free.
+func (e *Encoder) Room() int { return len(e.buf) - e.n }
 
 // Fits tells whether a key whose name and value have n bytes in all, with a SelectDB before it, goes
 // into the buffer without a flush.

@@ -88,7 +88,7 @@ func FuzzParseDump(f *testing.F) {
 	f.Add([]byte("\x04\x01\x01a\x01b"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		ParseDump(body, 1<<20)
-		payload := appendDumpFooter(bytes.Clone(body), 0)
+		payload := AppendDumpFooter(bytes.Clone(body), 0, Version)
 		checkMemory(t, len(body), func() {
 			_, value, err := ParseDump(payload, defaultMaxString)
 			if err != nil {

@@ -25,6 +25,7 @@ type golden struct {
 	args    []string // of redis-server
 	entries []entry
 	more    [][]any // further commands
+	other   Type    // the type of the one key, if it is no string
 	refused string  // the error, up to the offset; "" if all can be read
 	idle    bool
 	freq    bool
@@ -37,20 +38,15 @@ var goldens = []golden{
 	{name: "lfu", args: []string{"--maxmemory-policy", "allkeys-lfu"}, entries: goldenEntries(300), freq: true},
 	{name: "empty"},
 	{name: "hash", args: []string{"--hash-max-listpack-entries", "0"}, more: [][]any{{"HSET", "foo", "f", "v"}},
-		refused: `unsupported value type "hash" (4) of key "foo"`},
-	{name: "hash-listpack", more: [][]any{{"HSET", "foo", "f", "v"}},
-		refused: `unsupported value type "hash-listpack" (16) of key "foo"`},
-	{name: "list", more: [][]any{{"RPUSH", "foo", "a", "b"}},
-		refused: `unsupported value type "list-quicklist-2" (18) of key "foo"`},
-	{name: "set", more: [][]any{{"SADD", "foo", "a", "b"}}, refused: `unsupported value type "set" (2) of key "foo"`},
-	{name: "intset", more: [][]any{{"SADD", "foo", "1", "2"}},
-		refused: `unsupported value type "set-intset" (11) of key "foo"`},
+		other: TypeHash},
+	{name: "hash-listpack", more: [][]any{{"HSET", "foo", "f", "v"}}, other: TypeHashListpack},
+	{name: "list", more: [][]any{{"RPUSH", "foo", "a", "b"}}, other: TypeListQuicklist2},
+	{name: "set", more: [][]any{{"SADD", "foo", "a", "b"}}, other: TypeSet},
+	{name: "intset", more: [][]any{{"SADD", "foo", "1", "2"}}, other: TypeSetIntset},
 	{name: "zset", args: []string{"--zset-max-listpack-entries", "0"}, more: [][]any{{"ZADD", "foo", "1.5", "a"}},
-		refused: `unsupported value type "zset-2" (5) of key "foo"`},
-	{name: "zset-listpack", more: [][]any{{"ZADD", "foo", "1.5", "a"}},
-		refused: `unsupported value type "zset-listpack" (17) of key "foo"`},
-	{name: "stream", more: [][]any{{"XADD", "foo", "1-1", "f", "v"}},
-		refused: `unsupported value type "stream-listpacks-2" (19) of key "foo"`},
+		other: TypeZset2},
+	{name: "zset-listpack", more: [][]any{{"ZADD", "foo", "1.5", "a"}}, other: TypeZsetListpack},
+	{name: "stream", more: [][]any{{"XADD", "foo", "1-1", "f", "v"}}, other: TypeStreamListpacks2},
 	{name: "function", more: [][]any{{"FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 1 end)"}},
 		refused: `unsupported function library (FUNCTION2) (245)`},
 }
@@ -103,6 +99,13 @@ func TestGolden(t *testing.T) {
 			file, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if g.other != TypeString {
+				all, err := valuesOf(t, NewDecoder(bytes.NewReader(file), DecoderOptions{}))
+				if v := all["0/foo"]; err != nil || v == nil || v.typ != g.other || len(all) != 1 {
+					t.Fatalf("%+v, %v", all, err)
+				}
+				return
 			}
 			got, aux, err := decodeEntries(bytes.NewReader(file), DecoderOptions{})
 			var ue *UnsupportedError

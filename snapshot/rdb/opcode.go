@@ -34,8 +34,19 @@ const (
 // headerSize is the size of "REDIS0010" or "VALKEY080".
 const headerSize = 9
 
-// AppendHeader appends "REDIS" and the version, 0 … 9999, in four digits.
+// VersionFieldTTL is the lowest version of Redis in which the fields of a hash may have an expiry, and
+// VersionValkey the one of Valkey.
+const (
+	VersionFieldTTL = 12
+	VersionValkey   = 80
+)
+
+// AppendHeader appends "REDIS" and the version, 0 … 9999, in four digits; Valkey's own are "VALKEY" and
+// three.
 func AppendHeader(dst []byte, version int) []byte {
+	if version >= minValkeyVersion && version <= maxValkeyVersion {
+		return append(dst, 'V', 'A', 'L', 'K', 'E', 'Y', '0', byte('0'+version/10), byte('0'+version%10))
+	}
 	return append(dst, 'R', 'E', 'D', 'I', 'S', byte('0'+version/1000%10), byte('0'+version/100%10),
 		byte('0'+version/10%10), byte('0'+version%10))
 }

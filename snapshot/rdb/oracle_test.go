@@ -33,7 +33,12 @@ func oracle(t testing.TB, name string) string {
 // startRedis starts a redis-server in dir on a socket and returns a connection to it.
 func startRedis(t testing.TB, dir string, args ...string) redis.Conn {
 	t.Helper()
-	path := oracle(t, "redis-server")
+	return startServer(t, oracle(t, "redis-server"), dir, args...)
+}
+
+// startServer is startRedis for any server that takes its options.
+func startServer(t testing.TB, path, dir string, args ...string) redis.Conn {
+	t.Helper()
 	socketDir, err := os.MkdirTemp("", "rdb") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)

@@ -4,12 +4,9 @@ import "strconv"
 
 // This file finds the end of values without looking at what they mean.
 
-// framed reports whether this package can tell where a value of type t ends.
-func (t Type) framed() bool { return t.Known() && t != TypeModulePreGA }
-
 // passKey reads a key and passes over its value.
 func (d *Decoder) passKey(ev *Event, t Type) error {
-	ev.Kind, ev.Type = KindKey, t
+	ev.Kind, ev.Type, ev.Form = KindKey, t, FormNone
 	d.place.doing = doingKey
 	if err := d.str(&d.key); err != nil {
 		if t != TypeString {
@@ -19,6 +16,11 @@ func (d *Decoder) passKey(ev *Event, t Type) error {
 	}
 	d.place.doing, d.place.hasKey = doingValue, true
 	start := d.Offset()
+	if t != TypeString && t != TypeModule2 && d.values == CheckValues {
+		err := d.checkValue(t)
+		ev.Key, ev.ValueLen, ev.Empty = d.bytes(&d.key), d.Offset()-start, err == nil && d.val.count == 0
+		return err
+	}
 	n, err := d.passValue(t)
 	if err != nil {
 		return d.wrap(err, "value of type "+strconv.Quote(t.NameIn(d.version))+" of key "+quoteKey(d.bytes(&d.key)))

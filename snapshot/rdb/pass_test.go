@@ -41,9 +41,11 @@ func (p *pieces) NextChunk() (Chunk, error) {
 	return Chunk{Buf: p.last, CRC: UpdateCRC(0, p.last[ChunkRoom:])}, nil
 }
 
-// outline writes the events of a file without values, and the error.
+// outline writes the events of a file without values, and the error. Of a collection that turns out to be
+// damaged nothing is written, and its pieces are one.
 func outline(d *Decoder) string {
 	var b strings.Builder
+	open := ""
 	for {
 		var ev Event
 		err := d.Next(&ev)
@@ -54,8 +56,17 @@ func outline(d *Decoder) string {
 			}
 			return b.String()
 		}
-		ev.Value = nil
-		fmt.Fprintf(&b, "%+v %q\n", ev, ev.Key)
+		more := ev.More
+		ev.Value, ev.More, ev.Elements, ev.Form = nil, false, 0, FormNone
+		if ev.Type != TypeString {
+			ev.ValueLen = 0
+		}
+		if ev.Kind != KindMore {
+			open = fmt.Sprintf("%+v %q\n", ev, ev.Key)
+		}
+		if !more {
+			b.WriteString(open)
+		}
 	}
 }
 
@@ -123,7 +134,7 @@ func TestPassing(t *testing.T) {
 	}
 	for i, file := range files {
 		sameOutline(t, file, uint64(i))
-		for range 60 {
+		for range 60 / (1 + len(file)/8000) {
 			sameOutline(t, mutate(rng, file), uint64(i))
 		}
 	}

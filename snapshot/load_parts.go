@@ -1,0 +1,113 @@
+package snapshot
+
+import (
+	"fmt"
+	"sync"
+
+	"kvd/kv"
+	"kvd/snapshot/rdb"
+)
+
+// Big collections come in pieces. Those of one key go to one goroutine, in order; it is
+// another one for each key, in turn.
+const (
+	partLines = 2
+	// partsEach is how many pieces there are for each goroutine: one that it has, one
+	// that waits for it, one that is being filled.
+	partsEach = 3
+)
+
+// loaded is what is known of a record besides.
+type loaded struct {
+	end int64 // offset in the file behind it
+	// elements is how many the collection must have then: fewer if one was there twice; 0
+	// where that was looked at before.
+	elements int64
+}
+
+// elementsOf returns loaded.elements for a key, or a piece of its value.
+func elementsOf(ev *rdb.Event) int64 {
+	if ev.Form != rdb.FormFlat || ev.More || ev.Type.Class() == rdb.ClassList {
+		return 0
+	}
+	return int64(ev.Elements)
+}
+
+// repeated are the errors for a collection that has fewer elements than were loaded.
+var repeated = map[kv.Type]string{kv.TypeSet: "duplicate set members detected",
+	kv.TypeHash: "duplicate hash fields detected", kv.TypeZset: "duplicate zset fields detected"}
+
+// checkElements returns an error if a collection has not as many elements as were loaded.
+func checkElements(into *kv.Loader, recs []kv.Record, ends []loaded) error {
+	for i := range recs {
+		r := &recs[i]
+		if n := ends[i].elements; n != 0 && into.Len(r.DB, r.Key) != n {
+			return recordError(r, ends[i].end, fmt.Errorf("%w: %s", rdb.ErrFormat, repeated[r.Type]))
+		}
+	}
+	return nil
+}
+
+// part is a piece of a collection on its way to an inserter.
+type part struct {
+	data []byte // key and value
+	rec  kv.Record
+	end  loaded
+}
+
+// parts are the goroutines that insert pieces.
+type parts struct {
+	lines [partLines]chan *part
+	empty chan *part
+	line  int // of the present key
+}
+
+// start starts them; close must be called, and then wg is done some time.
+func (p *parts) start(l *loader, wg *sync.WaitGroup) {
+	p.empty = make(chan *part, partLines*partsEach)
+	for range cap(p.empty) {
+		p.empty <- &part{}
+	}
+	for i := range p.lines {
+		line := make(chan *part, cap(p.empty))
+		p.lines[i] = line
+		wg.Go(func() { p.insert(l, line) })
+	}
+}
+
+func (p *parts) close() {
+	for _, line := range p.lines {
+		close(line)
+	}
+}
+
+// add passes a copy of the record on. It waits if the inserters are behind.
+func (p *parts) add(rec *kv.Record, end loaded, more bool) {
+	x := <-p.empty
+	n := len(rec.Key)
+	x.data = append(append(x.data[:0], rec.Key...), rec.Value...)
+	x.rec, x.end = *rec, end
+	x.rec.Key, x.rec.Value = x.data[:n:n], x.data[n:]
+	p.lines[p.line] <- x
+	if !more {
+		p.line = (p.line + 1) % partLines
+	}
+}
+
+// keepPart is the largest memory, in bytes, that is kept from one piece to the next.
+const keepPart = 4 << 20
+
+func (p *parts) insert(l *loader, line chan *part) {
+	into := l.into.NewLoader()
+	for x := range line {
+		if !l.failed.Load() {
+			if err := l.insert(into, []kv.Record{x.rec}, []loaded{x.end}); err != nil {
+				l.fail(err)
+			}
+		}
+		if cap(x.data) > keepPart {
+			x.data = nil
+		}
+		p.empty <- x
+	}
+}
