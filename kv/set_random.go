@@ -28,9 +28,41 @@ func (s *Set) Pop(count int64, fn func(v *packed.Value)) error {
 	}
 	runs := sampleRuns(n, count)
 	s.visitRuns(runs, fn)
-	err := s.removeRuns(runs)
 	s.c.tx.MarkChanged(count - 1)
-	return err
+	if rest := n - count; rest > 0 && rest*popRebuilds <= count {
+		if done, err := s.rebuild(runs, n); done {
+			return err
+		}
+	}
+	return s.removeRuns(runs)
+}
+
+// popRebuilds: if at least so many times as many members are removed as are left, Redis makes
+// a new set of these, which may be an intset where the old one was none.
+const popRebuilds = 5
+
+// rebuild makes the set, of n members, a new block of those that are not in runs. done is false
+// if it is to stay what it is.
+func (s *Set) rebuild(runs []setRun, n int64) (done bool, err error) {
+	if !s.c.treed && s.c.enc == EncIntset {
+		return false, nil
+	}
+	k := setBlock{lim: s.c.tx.s.Limits(), enc: EncIntset, b: packed.IntsetNew()}
+	var text []byte
+	from, full := int64(0), false
+	for _, run := range append(runs, setRun{n, 0}) {
+		s.visitRuns([]setRun{{from, run.from - from}}, func(v *packed.Value) {
+			if !full {
+				text = v.Append(text[:0])
+				_, full = k.add(text)
+			}
+		})
+		if full {
+			return false, nil
+		}
+		from = run.from + run.n
+	}
+	return true, s.c.setPacked(k.enc, k.b)
 }
 
 // setRun is a range of ranks.

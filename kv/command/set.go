@@ -129,13 +129,9 @@ func cmdScard(x *Ctx) {
 
 func cmdSmembers(x *Ctx) {
 	var s kv.Set
-	if x.readSet(&s, x.Args[1]) {
-		x.wholeSet(&s)
+	if !x.readSet(&s, x.Args[1]) {
+		return
 	}
-}
-
-// wholeSet replies all members.
-func (x *Ctx) wholeSet(s *kv.Set) {
 	x.Set(int(s.Len()))
 	s.Each(func(v *packed.Value) bool {
 		x.setMember(v)
@@ -257,11 +253,8 @@ func (x *Ctx) someRandom() {
 			v := s.Random()
 			x.setMember(&v)
 		}
-	case count >= s.Len():
-		x.hit() // Redis reads it again with SUNION
-		x.wholeSet(&s)
 	default:
-		x.Array(int(count))
+		x.Array(int(min(count, s.Len())))
 		s.Sample(count, x.setMember)
 	}
 }
