@@ -7,5 +7,4 @@ var (
 	streamCommands []*Spec
 	bitmapCommands []*Spec
 	hllCommands    []*Spec
-	sortCommands   []*Spec
 )
