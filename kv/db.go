@@ -28,15 +28,15 @@ func (d *DB) locked(key []byte, fn func(tx *Tx)) {
 	fn(tx)
 }
 
-// Get returns a copy of the value of key, which the caller owns.
+// Get returns a copy of the string at key, which the caller owns; false if there is none.
 func (d *DB) Get(key []byte) (val []byte, ok bool) {
 	d.locked(key, func(tx *Tx) {
 		var it Item
-		if it, ok = tx.Get(d.n, key); ok {
-			val = append([]byte{}, it.Value...)
+		if it, ok = tx.Get(d.n, key); ok && it.Type == TypeString {
+			val = it.AppendRange(make([]byte, 0, it.Len()), 0, it.Len())
 		}
 	})
-	return val, ok
+	return val, val != nil
 }
 
 // Set makes key hold val, without an expiry. val is copied. It returns

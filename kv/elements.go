@@ -103,7 +103,7 @@ func (it *Elements) nextRecord(e *Element) bool {
 	case TypeList:
 		e.Member = listValue(&r)
 	case TypeString:
-		e.Member = packed.Value{Text: r.Value}
+		e.Member = packed.Value{Text: chunkBytes(&r)}
 	case TypeZset:
 		e.Member = packed.Value{Text: r.Key[scoreKeySize:]}
 		e.Score = scoreOf(r.Key)
@@ -143,8 +143,7 @@ func lenOf(a *arena.Arena, typ Type, enc Encoding, value []byte) int64 {
 	switch {
 	case typ == TypeString && enc == EncChunks:
 		t := tree.Read(a, shapes[TypeString][0], headRoot(value, 0))
-		last, _ := t.At(t.Count - 1)
-		return max(t.Count-1, 0)*ChunkSize + int64(len(last.Value))
+		return chunkedLen(&t)
 	case typ == TypeString:
 		return int64(len(value))
 	case typ == TypeStream:

@@ -160,7 +160,7 @@ func (tx *Tx) Get(db int, key []byte) (Item, bool) {
 }
 
 // GetValue is Get for who needs the value alone: its results travel in
-// registers.
+// registers. val is nil if it is a string that lies in chunks: see Item.Chunked.
 func (tx *Tx) GetValue(db int, key []byte) (val []byte, typ Type, ok bool) {
 	t, _, p, ok := tx.find(db, key)
 	if !ok {
@@ -168,6 +168,9 @@ func (tx *Tx) GetValue(db int, key []byte) (val []byte, typ Type, ok bool) {
 	}
 	t.Touch(p, tx.seconds())
 	kind, val := t.Value(p)
+	if kind == kindChunks {
+		val = nil
+	}
 	return val, Type(keyspace.KindType(kind)), true
 }
 
@@ -245,6 +248,9 @@ func (tx *Tx) SetString(db int, key, val []byte, enc Encoding, expireAt int64) e
 	if len(val) > MaxString || len(key) > MaxKey {
 		return ErrTooLong
 	}
+	if len(val) > ChunkedAbove {
+		return tx.setLong(db, key, val, expireAt)
+	}
 	v := keyspace.Value{Kind: keyspace.Kind(uint8(TypeString), uint8(enc)), Data: val, ExpireAt: expireAt}
 	t, h, p, ok := tx.find(db, key)
 	sh := tx.shard(h)
@@ -278,39 +284,6 @@ func storeError(err error) error {
 		return ErrNoMemory
 	}
 	return nil
-}
-
-// EditString makes key hold a raw string of exactly size bytes and returns it,
-// writable until Unlock or the next operation on the key. Present bytes and
-// expiry are kept, new bytes are zero; a missing key is created. size must not be
-// less than the present length.
-func (tx *Tx) EditString(db int, key []byte, size int) ([]byte, error) {
-	if size > MaxString || len(key) > MaxKey {
-		return nil, ErrTooLong
-	}
-	t, h, p, ok := tx.find(db, key)
-	sh := tx.shard(h)
-	if t == nil {
-		t = sh.table(tx.s, db)
-	}
-	kind := keyspace.Kind(uint8(TypeString), uint8(EncRaw))
-	if !ok {
-		if err := tx.put(t, h, key, p, &keyspace.Value{Kind: kind}); err != nil {
-			tx.s.publish(sh, db, t)
-			return nil, err
-		}
-		p, _ = t.Lookup(h, key)
-	}
-	b, err := t.Extend(h, p, kind, size, tx.seconds())
-	if err != nil {
-		if !ok {
-			tx.must(t.Remove(h, p)) // its segment was written to just now
-		}
-		tx.s.publish(sh, db, t)
-		return nil, ErrNoMemory
-	}
-	tx.changed(sh, db, t, key)
-	return b, nil
 }
 
 // Delete removes a key; false if there is no live one.

@@ -5,6 +5,4 @@ var (
 	zsetCommands   []*Spec
 	geoCommands    []*Spec
 	streamCommands []*Spec
-	bitmapCommands []*Spec
-	hllCommands    []*Spec
 )

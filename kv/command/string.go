@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"slices"
+	"strconv"
 
 	"kvd/kv"
 	"kvd/kv/resp"
@@ -53,7 +55,49 @@ func (x *Ctx) replyString(key []byte) bool {
 		x.Err(errWrongType)
 		return false
 	}
+	if val == nil {
+		it, _ := x.Tx.Peek(x.Client.db, key)
+		x.bulkRange(&it, 0, it.Len())
+		return true
+	}
 	x.Client.Out = resp.AppendBulk(x.Client.Out, val)
+	return true
+}
+
+// bulkRange replies bytes [from, to) of a string. What lies in chunks goes to the reply
+// chunk by chunk.
+func (x *Ctx) bulkRange(it *kv.Item, from, to int64) {
+	if !it.Chunked() {
+		x.Bulk(it.Value[from:to])
+		return
+	}
+	const overhead = 64 // of the reply's length and line ends
+	out := slices.Grow(x.Client.Out, int(to-from)+overhead)
+	out = append(out, '$')
+	out = append(strconv.AppendInt(out, to-from, 10), "\r\n"...)
+	out = it.AppendRange(out, from, to)
+	x.Client.Out = append(out, "\r\n"...)
+}
+
+// contents returns the bytes of a string, borrowed from the store or, if it lies in
+// chunks, copied.
+func (x *Ctx) contents(it *kv.Item) []byte {
+	if !it.Chunked() {
+		return it.Value
+	}
+	return it.AppendRange(make([]byte, 0, it.Len()), 0, it.Len())
+}
+
+// makeRaw gives the string at key the encoding that Redis gives to all that it is about to
+// change, whether it does or not. It returns false after an error.
+func (x *Ctx) makeRaw(key []byte, it *kv.Item) bool {
+	if it.Encoding == kv.EncRaw || it.Chunked() {
+		return true
+	}
+	if err := x.Tx.MakeRaw(x.Client.db, key); err != nil {
+		x.storeErr(err)
+		return false
+	}
 	return true
 }
 
@@ -87,7 +131,7 @@ func cmdMget(x *Ctx) {
 	x.Array(len(x.Args) - 1)
 	for _, key := range x.Args[1:] {
 		if it, ok := x.lookupRead(key); ok && it.Type == kv.TypeString {
-			x.Client.Out = resp.AppendBulk(x.Client.Out, it.Value)
+			x.bulkRange(&it, 0, it.Len())
 		} else {
 			x.Null()
 		}
@@ -136,6 +180,6 @@ func cmdStrlen(x *Ctx) {
 	case !ok:
 		x.Int(0)
 	case !x.wrongType(it):
-		x.Int(int64(len(it.Value)))
+		x.Int(it.Len())
 	}
 }

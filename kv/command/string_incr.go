@@ -38,7 +38,7 @@ func (x *Ctx) incrBy(delta int64) {
 			return
 		}
 		var ok bool
-		if n, ok = resp.ParseInt(it.Value); !ok {
+		if n, ok = resp.ParseInt(it.Value); !ok || it.Chunked() {
 			x.Err(errNotInteger)
 			return
 		}
@@ -61,6 +61,10 @@ func cmdIncrbyfloat(x *Ctx) {
 	var old []byte
 	if it, found := x.lookupWrite(key); found {
 		if x.wrongType(it) {
+			return
+		}
+		if it.Chunked() {
+			x.Err(errNotFloat)
 			return
 		}
 		old = it.Value

@@ -87,12 +87,12 @@ func cmdLcs(x *Ctx) {
 	if !ok {
 		return
 	}
-	t := lcsTable{a: a.Value, b: b.Value}
-	cells := uint64(len(t.a)+1) * uint64(len(t.b)+1)
+	cells := uint64(stringLen(&a)+1) * uint64(stringLen(&b)+1)
 	if cells*lcsCell > minBulkLimit && cells*lcsCell > uint64(x.Config.Int("proto-max-bulk-len")) {
 		x.Err(errLCSMemory)
 		return
 	}
+	t := lcsTable{a: x.contents(&a), b: x.contents(&b)}
 	if o.index || !o.length {
 		t.up = make([]uint64, (cells+63)/64)
 	}

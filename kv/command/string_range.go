@@ -20,6 +20,14 @@ func (x *Ctx) lengthOK(size, more int64) bool {
 	return true
 }
 
+// stringLen returns the length of the string in it, 0 if there is no key.
+func stringLen(it *kv.Item) int64 {
+	if it.Type == kv.TypeNone {
+		return 0
+	}
+	return it.Len()
+}
+
 func cmdAppend(x *Ctx) {
 	key, more := x.Args[1], x.Args[2]
 	it, found := x.lookupWrite(key)
@@ -29,10 +37,14 @@ func cmdAppend(x *Ctx) {
 		}
 		return
 	}
-	if x.wrongType(it) || !x.lengthOK(int64(len(it.Value)), int64(len(more))) {
+	if x.wrongType(it) {
 		return
 	}
-	x.overwrite(key, len(it.Value), len(it.Value), more)
+	size := it.Len()
+	if !x.lengthOK(size, int64(len(more))) {
+		return
+	}
+	x.overwrite(key, size, more)
 }
 
 func cmdSetrange(x *Ctx) {
@@ -49,27 +61,24 @@ func cmdSetrange(x *Ctx) {
 	if found && x.wrongType(it) {
 		return
 	}
-	size := len(it.Value)
 	if len(value) == 0 {
-		x.Int(int64(size))
+		x.Int(stringLen(&it))
 		return
 	}
 	if x.lengthOK(offset, int64(len(value))) {
-		x.overwrite(key, size, int(offset), value)
+		x.overwrite(key, offset, value)
 	}
 }
 
-// overwrite writes value at offset into the string at key, which has size
-// bytes, grows it as needed and replies its new length.
-func (x *Ctx) overwrite(key []byte, size, offset int, value []byte) {
-	size = max(size, offset+len(value))
-	whole, err := x.Tx.EditString(x.Client.db, key, size)
+// overwrite writes value at offset into the string at key, grows it as needed and replies
+// its new length.
+func (x *Ctx) overwrite(key []byte, offset int64, value []byte) {
+	size, err := x.Tx.WriteAt(x.Client.db, key, offset, value)
 	if err != nil {
 		x.storeErr(err)
 		return
 	}
-	copy(whole[offset:], value)
-	x.Int(int64(size))
+	x.Int(size)
 }
 
 func cmdSubstr(x *Ctx) { cmdGetrange(x) }
@@ -91,7 +100,7 @@ func cmdGetrange(x *Ctx) {
 	if x.wrongType(it) {
 		return
 	}
-	n := int64(len(it.Value))
+	n := it.Len()
 	// Two ends before the beginning give nothing even where both are moved to 0.
 	if start < 0 && end < 0 && start > end {
 		x.raw(resp.EmptyBulk)
@@ -108,5 +117,5 @@ func cmdGetrange(x *Ctx) {
 		x.raw(resp.EmptyBulk)
 		return
 	}
-	x.Client.Out = resp.AppendBulk(x.Client.Out, it.Value[start:end+1])
+	x.bulkRange(&it, start, end+1)
 }

@@ -176,7 +176,7 @@ func cmdGetex(x *Ctx) {
 		}
 	}
 	start, done := len(x.Client.Out), true
-	x.Bulk(it.Value)
+	x.bulkRange(&it, 0, it.Len())
 	switch {
 	case time != nil && at <= x.Tx.Now():
 		x.Tx.Delete(x.Client.db, key)
