@@ -2,7 +2,5 @@ package command
 
 var (
 	hashCommands   []*Spec
-	zsetCommands   []*Spec
-	geoCommands    []*Spec
 	streamCommands []*Spec
 )

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// table finds a command's row by its name in any case. Names are at most 16
-// bytes long, so that a name is two machine words and its length; they are
-// looked up by these in an open-addressed hash, without allocating.
+// table finds a command's row by its name in any case. A name is looked up by two
+// machine words, which are all of the bytes of one of up to 16, and its length in an
+// open-addressed hash, without allocating.
 type table struct {
 	slots [tableSize]tableSlot
 	list  []*Spec // in alphabetical order
@@ -18,7 +18,7 @@ type table struct {
 
 const (
 	tableSize    = 1024 // a power of two, well above the number of names
-	maxTableName = 16
+	maxTableName = 20
 )
 
 type tableSlot struct {
@@ -129,8 +129,8 @@ func (s *Spec) sub(name []byte) *Spec {
 	return nil
 }
 
-// nameWords folds a name of 1–16 bytes into two words, upper and lower case
-// alike. Overlapping loads cover all lengths.
+// nameWords folds a name into two words, upper and lower case alike. Overlapping loads
+// cover all lengths up to 16; of longer names some bytes in the middle are left out.
 func nameWords(n []byte) (a, b uint64) {
 	const lower = 0x2020202020202020
 	switch {

@@ -1,0 +1,226 @@
+package kv
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+
+	"kvd/kv/packed"
+)
+
+// errZsetRecord is for a Record whose Value is not what Enc says, has a member twice or a score
+// that is NaN.
+var errZsetRecord = errors.New("kv: a record of a sorted set is damaged")
+
+// loadZset stores a record of a sorted set, or adds it to what is there. The elements may come
+// in any order: they are sorted for both trees, so that those that belong together are
+// inserted together.
+func (c *coll) loadZset(r *Record) error {
+	z := Zset{c: *c}
+	err := z.load(r)
+	*c = z.c
+	return err
+}
+
+func (z *Zset) load(r *Record) error {
+	if r.Enc == EncListpack {
+		if packed.Len(r.Value)%2 != 0 {
+			return errZsetRecord
+		}
+		if !z.c.exists && int64(packed.Len(r.Value)/2) <= z.c.tx.s.Limits().ZsetEntries && blockSorted(r.Value) {
+			return z.c.setPacked(EncListpack, r.Value)
+		}
+		return z.addAll(listOfBlock(r.Value))
+	}
+	list, ok := listOfFlat(r.Value)
+	if !ok {
+		return errZsetRecord
+	}
+	return z.addAll(list)
+}
+
+// addAll adds new members, which count as one change, and saves.
+func (z *Zset) addAll(list []ZsetElement) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if !z.c.isTree() {
+		old := z.block()
+		if old != nil {
+			list = append(list, listOfBlock(bytes.Clone(old))...)
+		}
+		if z.fitAll(list) {
+			return z.setList(list)
+		}
+		if err := z.c.makeTrees(EncTree); err != nil {
+			return err
+		}
+	}
+	err := z.fill(list, true)
+	return firstError(err, z.c.save())
+}
+
+// fitAll tells whether a set of these members may lie in one block.
+func (z *Zset) fitAll(list []ZsetElement) bool {
+	l := z.c.tx.s.Limits()
+	if int64(len(list)) > l.ZsetEntries {
+		return false
+	}
+	total := 0
+	for i := range list {
+		if int64(len(list[i].Member)) > l.ZsetValue {
+			return false
+		}
+		total += len(list[i].Member)
+	}
+	return total <= maxListpack
+}
+
+// setList makes the set one block of the elements.
+func (z *Zset) setList(list []ZsetElement) error {
+	SortZset(list)
+	if hasTwice(list) {
+		return errZsetRecord
+	}
+	b := packed.AppendNew(z.c.tx.scratch())
+	var text [32]byte
+	for i := range list {
+		b = packed.Append(b, list[i].Member)
+		b = packed.Append(b, appendScore(text[:0], list[i].Score))
+	}
+	err := z.c.setPacked(EncListpack, b)
+	z.c.tx.keep(b)
+	return err
+}
+
+// hasTwice tells whether a member stands twice in a short list.
+func hasTwice(list []ZsetElement) bool {
+	seen := make(map[string]struct{}, len(list))
+	for i := range list {
+		seen[string(list[i].Member)] = struct{}{}
+	}
+	return len(seen) < len(list)
+}
+
+// fill adds new elements to the trees, and sorts the list for it. A member that is there already
+// is an error with strict; without it is left out.
+func (z *Zset) fill(list []ZsetElement, strict bool) error {
+	type place struct {
+		hash uint32
+		i    int32
+	}
+	s := z.c.tx.s
+	var buf [setKeyBuffer]byte
+	key := buf[:0]
+	order := make([]place, len(list))
+	for i := range list {
+		key = s.appendHashKey(key[:0], list[i].Member)
+		order[i] = place{binary.BigEndian.Uint32(key), int32(i)}
+	}
+	slices.SortFunc(order, func(a, b place) int { return cmp.Compare(a.hash, b.hash) })
+	var value [8]byte
+	names := z.c.tree(byMember)
+	for _, p := range order {
+		e := &list[p.i]
+		key = append(binary.BigEndian.AppendUint32(key[:0], p.hash), e.Member...)
+		binary.LittleEndian.PutUint64(value[:], math.Float64bits(e.Score))
+		if !strict {
+			if _, there := names.Get(key); there {
+				e.Score = math.NaN()
+				continue
+			}
+		}
+		added, err := names.Put(key, value[:], false)
+		if err != nil {
+			return storeError(err)
+		}
+		if !added {
+			return errZsetRecord
+		}
+	}
+	if !strict {
+		list = slices.DeleteFunc(list, func(e ZsetElement) bool { return e.Score != e.Score })
+	}
+	SortZset(list)
+	scores := z.c.tree(byScore)
+	for i := range list {
+		key = append(appendScoreKey(key[:0], list[i].Score), list[i].Member...)
+		if _, err := scores.Put(key, nil, minusZero(list[i].Score)); err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
+}
+
+// blockSorted tells whether the elements of a listpack ascend.
+func blockSorted(b []byte) bool {
+	list := listOfBlock(b)
+	for i := 1; i < len(list); i++ {
+		if list[i-1].compare(&list[i]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// listOfBlock returns the elements of a listpack, whose memory they share.
+func listOfBlock(b []byte) []ZsetElement {
+	if b == nil {
+		return nil
+	}
+	list := make([]ZsetElement, 0, packed.Len(b)/2)
+	for at := packed.First(b); at >= 0; {
+		v := packed.Get(b, at)
+		member := v.Text
+		if v.IsInt {
+			member = v.Append(nil)
+		}
+		at = packed.Next(b, at)
+		list = append(list, ZsetElement{member, scoreAt(b, at)})
+		at = packed.Next(b, at)
+	}
+	return list
+}
+
+// listOfFlat returns the elements in a Value of EncFlat, whose memory they share.
+func listOfFlat(b []byte) (list []ZsetElement, ok bool) {
+	for len(b) > 0 {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || len(b)-used < 8 || n > uint64(len(b)-used-8) {
+			return nil, false
+		}
+		end := used + int(n)
+		score := readScore(b[end:])
+		if score != score {
+			return nil, false
+		}
+		list = append(list, ZsetElement{b[used:end], score})
+		b = b[end+8:]
+	}
+	return list, true
+}
+
+// StoreZset makes key hold a sorted set of these elements, whatever it held before, without an
+// expiry; no elements delete it. Members must differ and must not lie in the store. The list is
+// sorted. It counts as one change, or none if there is nothing to delete.
+func (tx *Tx) StoreZset(db int, key []byte, list []ZsetElement) error {
+	deleted := tx.Delete(db, key)
+	if len(list) == 0 {
+		return nil
+	}
+	if deleted {
+		tx.MarkChanged(-1)
+	}
+	var z Zset
+	if err := tx.OpenZset(&z, db, key); err != nil {
+		return err
+	}
+	err := z.addAll(list)
+	if err != nil && z.c.exists {
+		z.c.remove()
+	}
+	return err
+}
