@@ -140,7 +140,9 @@ func (tx *Tx) Load(r *Record, replace bool) error {
 }
 
 // isString tells whether a record is a string in one piece, which load does not account.
-func isString(r *Record) bool { return r.Type <= TypeString && len(r.Value) <= ChunkedAbove && !r.Append }
+func isString(r *Record) bool {
+	return r.Type <= TypeString && len(r.Value) <= ChunkedAbove && !r.Append
+}
 
 // load stores a record. The lock of its shard is held.
 func (tx *Tx) load(at *place, r *Record, replace bool) (err error) {
