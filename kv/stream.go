@@ -52,8 +52,9 @@ func (s *Stream) Save(changes int64) error {
 	return err
 }
 
-// Append adds an entry: args are fields and values in turn. id must be above Last. It
-// returns ErrStreamEntry or ErrNoMemory, and has changed nothing then.
+// Append adds an entry: args are fields and values in turn. id must be above Last. A stream
+// that is not there is created. It returns ErrStreamEntry or ErrNoMemory, and has changed
+// nothing then.
 func (s *Stream) Append(id StreamID, args [][]byte) error {
 	size := int64(0)
 	for _, a := range args {
@@ -61,6 +62,16 @@ func (s *Stream) Append(id StreamID, args [][]byte) error {
 	}
 	if size > maxStreamNode {
 		return ErrStreamEntry
+	}
+	if !s.c.exists {
+		if err := s.Create(); err != nil {
+			return err
+		}
+		defer func() {
+			if s.Length == 0 {
+				s.c.remove()
+			}
+		}()
 	}
 	t := s.c.tree(streamEntries)
 	var err error
@@ -169,9 +180,25 @@ func (s *Stream) findFirst() {
 	s.First = e.ID
 }
 
-// Remove deletes an entry; false if there is no live one with that ID. It does not look for
-// the new First: see Removed.
-func (s *Stream) Remove(id StreamID) (bool, error) {
+// Remove deletes entries and returns how many of them there were. After an error those
+// that it counts are gone.
+func (s *Stream) Remove(ids []StreamID) (removed int64, err error) {
+	for _, id := range ids {
+		ok := false
+		if ok, err = s.remove(id); err != nil {
+			break
+		}
+		if ok {
+			removed++
+		}
+	}
+	if removed > 0 {
+		s.findFirst()
+	}
+	return removed, err
+}
+
+func (s *Stream) remove(id StreamID) (bool, error) {
 	t := s.c.tree(streamEntries)
 	var key [streamIDSize]byte
 	rank, found := t.Rank(id.appendKey(key[:0]))
@@ -225,9 +252,6 @@ func (n *streamNode) recount(b []byte, more int64) []byte {
 	b = packed.ReplaceInt(b, n.deletedAt, n.deleted-more)
 	return packed.ReplaceInt(b, nodeHeader, n.count+more)
 }
-
-// Removed brings First up to date after Remove has deleted entries.
-func (s *Stream) Removed() { s.findFirst() }
 
 // RadixNodes returns how many nodes a radix tree such as Redis' has for the nodes of this
 // stream: one for each of them, each place where keys part, and each run of bytes between.

@@ -332,3 +332,27 @@ func (s *Stream) Ack(g *StreamGroup, id StreamID) (bool, error) {
 	s.c.tx.must(err)
 	return true, nil
 }
+
+// NextPending looks for the first pending entry of g from start on, whoever has it.
+func (s *Stream) NextPending(g *StreamGroup, start StreamID, p *StreamPending) bool {
+	var buf [maxStreamKey]byte
+	var r tree.Record
+	key := g.pendingKey(buf[:0], start)
+	cur := s.c.tree(streamPending).From(key)
+	if !cur.Next(&r) || string(r.Key[:groupPrefix]) != string(key[:groupPrefix]) {
+		return false
+	}
+	p.read(&r)
+	return true
+}
+
+// LastPending returns the highest ID that is pending in g; zero if there is none.
+func (s *Stream) LastPending(g *StreamGroup) StreamID {
+	t := s.c.tree(streamPending)
+	first, n := g.all(t)
+	if n == 0 {
+		return StreamID{}
+	}
+	r, _ := t.At(first + n - 1)
+	return streamIDOf(r.Key[groupPrefix:])
+}

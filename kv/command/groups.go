@@ -1,6 +1,0 @@
-package command
-
-var (
-	hashCommands   []*Spec
-	streamCommands []*Spec
-)
