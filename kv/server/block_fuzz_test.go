@@ -103,7 +103,7 @@ func readWhole(r *bufio.Reader, b *bytes.Buffer) error {
 type blockStep struct {
 	client   int
 	commands [][]string // "#3" stands for the ID of client 3
-	sleep    time.Duration
+	sleep    time.Duration // behind the commands
 	hangUp   bool // the client goes away and comes back
 	kills    int  // the client whose connection the commands end; -1 none
 }
@@ -116,8 +116,6 @@ func (s *blockStep) String() string {
 func (p *party) run(s *blockStep) string {
 	c := p.clients[s.client]
 	switch {
-	case s.sleep > 0:
-		time.Sleep(s.sleep)
 	case s.hangUp:
 		_ = c.Close()
 		eventually(p.t, "the client is gone", func() bool { return !strings.Contains(p.list(), "id="+c.id+" ") })
@@ -136,6 +134,7 @@ func (p *party) run(s *blockStep) string {
 		}
 		c.pending += len(s.commands)
 		_, _ = io.WriteString(c, b.String())
+		time.Sleep(s.sleep)
 	}
 	if s.kills >= 0 {
 		p.waitClosed(s.kills)
@@ -310,15 +309,13 @@ func (f *blockFuzzer) idle() int {
 	return -1
 }
 
-// steps returns the next step, or two that belong together.
-func (f *blockFuzzer) steps() []*blockStep {
+// step returns the next step.
+func (f *blockFuzzer) step() *blockStep {
 	n := f.idle()
 	if n < 0 {
-		victim := f.IntN(f.clients)
-		return []*blockStep{{client: victim, hangUp: true, kills: -1}}
+		return &blockStep{client: f.IntN(f.clients), hangUp: true, kills: -1}
 	}
 	step := &blockStep{client: n, kills: -1}
-	steps := []*blockStep{step}
 	do := func(cmds ...[]string) { step.commands = append(step.commands, cmds...) }
 	other := f.IntN(f.clients)
 	switch f.IntN(20) {
@@ -329,7 +326,7 @@ func (f *blockFuzzer) steps() []*blockStep {
 		}
 	case 6:
 		do(f.known(func() []string { return f.blocking("0.01") }))
-		steps = append(steps, &blockStep{client: n, sleep: 20 * time.Millisecond, kills: -1})
+		step.sleep = 25 * time.Millisecond
 	case 7, 8:
 		do([]string{"MULTI"})
 		for range 1 + f.IntN(5) {
@@ -354,7 +351,7 @@ func (f *blockFuzzer) steps() []*blockStep {
 	default:
 		do(f.known(f.plain))
 	}
-	return steps
+	return step
 }
 
 // TestBlockingAgainstRedis compares random scripts.
@@ -392,13 +389,12 @@ func blockScript(t *testing.T, ours, theirs *party, has map[string]bool, seed ui
 	f.blocked = func(n int) bool { return ours.clients[n].pending > 0 }
 	var past []string
 	for range length {
-		for _, step := range f.steps() {
-			a, b := ours.run(step), theirs.run(step)
-			past = append(past, fmt.Sprintf("%v\n  %s", step, b))
-			if a != b {
-				t.Errorf("%s\n%s\n kvd   %s\n redis %s", strings.Join(past[max(0, len(past)-25):], "\n"), step, a, b)
-				return
-			}
+		step := f.step()
+		a, b := ours.run(step), theirs.run(step)
+		past = append(past, fmt.Sprintf("%v\n  %s", step, b))
+		if a != b {
+			t.Errorf("%s\n%s\n kvd   %s\n redis %s", strings.Join(past[max(0, len(past)-25):], "\n"), step, a, b)
+			return
 		}
 	}
 	for _, p := range []*party{ours, theirs} {
