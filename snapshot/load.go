@@ -452,6 +452,10 @@ func (l *loader) insert(into *kv.Loader, recs []kv.Record, ends []loaded) error 
 	return recordError(&recs[i], ends[i].end, err)
 }
 
+// recordError words what the store says of a record. But for memory, the file is to blame.
 func recordError(r *kv.Record, end int64, err error) error {
+	if !errors.Is(err, kv.ErrNoMemory) && !errors.Is(err, rdb.ErrFormat) {
+		err = fmt.Errorf("%w: %w", rdb.ErrFormat, err)
+	}
 	return fmt.Errorf("key %.200q of type %s, before byte %d: %w", r.Key, r.Type, end, err)
 }

@@ -52,7 +52,7 @@ func (m *Manager) Restore(name string, db *int, into int) (keys int64, err error
 	m.mu.Unlock()
 	defer m.release(r)
 	m.o.Log.Info("Loading snapshot " + file)
-	res, err := Restore(r.ctx, m.o.Store, filepath.Join(s.Dir, file), RestoreOptions{NoChecksum: s.NoChecksum, Only: db, Into: into})
+	res, err := Restore(r.ctx, m.o.Store, filepath.Join(s.Dir, file), RestoreOptions{NoChecksum: s.NoChecksum, SkipUnsupported: s.SkipUnsupported, Only: db, Into: into})
 	if err != nil {
 		m.o.Log.Warn("The data stay as they are: " + err.Error())
 		return 0, err

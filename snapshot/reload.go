@@ -56,7 +56,7 @@ func (m *Manager) Load(ctx context.Context) error {
 	}
 	m.loading(true)
 	defer m.loading(false)
-	err = m.loadFile(ctx, settings.path(), LoadOptions{NoChecksum: settings.NoChecksum})
+	err = m.loadFile(ctx, settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, SkipUnsupported: settings.SkipUnsupported})
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -149,6 +149,13 @@ func (m *Manager) loadProgress(loaded, total int64) {
 
 func (m *Manager) logLoad(res *LoadResult) {
 	log := m.o.Log
+	for _, what := range res.LeftOut {
+		log.Warn("Left out when loading the RDB: " + what)
+	}
+	if n := res.Empty + res.Unsupported; n > int64(len(res.LeftOut)) {
+		log.Warn(fmt.Sprintf("Left out when loading the RDB, in all: %d empty keys, %d values of modules, function libraries and the like",
+			res.Empty, res.Unsupported))
+	}
 	log.Info(fmt.Sprintf("Done loading RDB, keys loaded: %d, keys expired: %d.", res.Keys, res.Expired))
 	log.Info(fmt.Sprintf("DB loaded from disk: %.3f seconds", res.Took.Seconds()))
 }
@@ -169,7 +176,8 @@ func (m *Manager) Reload(noSave, noFlush bool) error {
 		r.reload = true
 		// Replace also for the sake of a write that was on its way when clients
 		// were shut out: it must not make the load fail.
-		err = m.loadFile(context.Background(), settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, Replace: true})
+		err = m.loadFile(context.Background(), settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, Replace: true,
+			SkipUnsupported: settings.SkipUnsupported})
 	}
 	if noSave {
 		m.release(r)

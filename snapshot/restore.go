@@ -12,6 +12,8 @@ import (
 type RestoreOptions struct {
 	Threads    int  // as LoadOptions.Threads
 	NoChecksum bool // do not compare the checksum
+	// SkipUnsupported is as in LoadOptions.
+	SkipUnsupported bool
 	// Only, unless it is nil, is the one database of the file that is restored: it replaces
 	// database Into of the store, which becomes empty if the file has no such database.
 	Only *int
@@ -38,7 +40,7 @@ func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions
 	defer f.Close()
 	stage := store.NewStage()
 	defer stage.Close()
-	l, err := newLoader(f, stage, LoadOptions{Threads: o.Threads, NoChecksum: o.NoChecksum,
+	l, err := newLoader(f, stage, LoadOptions{Threads: o.Threads, NoChecksum: o.NoChecksum, SkipUnsupported: o.SkipUnsupported,
 		Only: o.Only, Into: o.Into, Progress: o.Progress, Aux: o.Aux}, threadNice)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)

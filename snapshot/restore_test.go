@@ -219,8 +219,7 @@ func TestRestoreNoMemory(t *testing.T) {
 	for i := range 2 { // most of what there is
 		key := fmt.Append(nil, "filler:", i)
 		if err := s.Update([][]byte{key}, func(tx *kv.Tx) error {
-			_, err := tx.EditString(0, key, 470<<20)
-			return err
+			return tx.FillString(0, key, 470<<20, kv.NoExpiry, func(dst []byte, _ int64) []byte { return dst })
 		}); err != nil {
 			t.Fatal(err)
 		}

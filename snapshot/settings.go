@@ -25,6 +25,8 @@ type Settings struct {
 	NoCompress         bool
 	NoChecksum         bool
 	NoIncrementalFsync bool
+	ValkeyFieldExpiry  bool // see Options
+	SkipUnsupported    bool // see LoadOptions
 	ChildTimeout       time.Duration
 	OOMScoreAdj        *int
 	ChildNice          int
@@ -62,7 +64,7 @@ func (s *Settings) hookTimeout() time.Duration {
 // options returns how to save, of data that take so many bytes.
 func (s *Settings) options(engine Engine, data int64) Options {
 	o := Options{Engine: engine, NoCompress: s.NoCompress, NoChecksum: s.NoChecksum,
-		NoIncrementalFsync: s.NoIncrementalFsync, ChildTimeout: s.ChildTimeout, OOMScoreAdj: s.OOMScoreAdj,
+		NoIncrementalFsync: s.NoIncrementalFsync, ValkeyFieldExpiry: s.ValkeyFieldExpiry, ChildTimeout: s.ChildTimeout, OOMScoreAdj: s.OOMScoreAdj,
 		ChildNice: s.ChildNice, ChildIO: s.ChildIO, WritePolicy: s.WritePolicy, Threads: s.Threads,
 		RateLimit: s.RateLimit, MemoryLimit: s.memoryLimit(data), Overrun: s.Overrun, Verify: s.Verify}
 	if s.Keep > 0 && o.Verify == VerifyNo {

@@ -59,6 +59,8 @@ func saveSettings(cfg *config.Config) snapshot.Settings {
 		NoCompress:         !cfg.Bool("rdbcompression"),
 		NoChecksum:         !cfg.Bool("rdbchecksum"),
 		NoIncrementalFsync: !cfg.Bool("rdb-save-incremental-fsync"),
+		ValkeyFieldExpiry:  cfg.String("rdb-field-expiry-format") == "valkey",
+		SkipUnsupported:    cfg.String("rdb-load-unsupported") == "skip",
 		ChildTimeout:       time.Duration(cfg.Int("save-child-timeout")) * time.Second,
 		ChildNice:          int(cfg.Int("save-child-nice")),
 		ChildIO: map[string]snapshot.IOPriority{

@@ -2,18 +2,18 @@ package command
 
 import (
 	"errors"
-	"sync"
 
 	"kvd/kv"
 	"kvd/kv/resp"
 	"kvd/snapshot/rdb"
+	"kvd/snapshot/value"
 )
 
 // maxRestoreFreq is the largest FREQ that RESTORE takes.
 const maxRestoreFreq = 255
 
-// lzfTables holds the compressor's tables for DUMP (64 KiB and more each).
-var lzfTables = sync.Pool{New: func() any { return new(rdb.LZFTable) }}
+// fieldExpiryDirective says in which of two formats hashes whose fields expire are written.
+const fieldExpiryDirective = "rdb-field-expiry-format"
 
 func cmdDump(x *Ctx) {
 	it, ok := x.lookupRead(x.Args[1])
@@ -21,16 +21,8 @@ func cmdDump(x *Ctx) {
 		x.Null()
 		return
 	}
-	if x.wrongType(it) {
-		return
-	}
-	var table *rdb.LZFTable
-	if x.Config.Bool("rdbcompression") {
-		table = lzfTables.Get().(*rdb.LZFTable)
-		defer lzfTables.Put(table)
-	}
 	at := len(x.Client.Out)
-	x.Client.Out = rdb.AppendDumpString(x.Client.Out, it.Value, table)
+	x.Client.Out = value.AppendDump(x.Client.Out, &it, x.Config.Bool("rdbcompression"), x.Config.String(fieldExpiryDirective) == "valkey")
 	var buf [24]byte
 	x.insert(at, resp.AppendBulkHeader(buf[:0], len(x.Client.Out)-at))
 	x.raw("\r\n")
@@ -97,7 +89,11 @@ func cmdRestore(x *Ctx) {
 		x.Err(errRestoreTTL)
 		return
 	}
-	_, value, err := rdb.ParseDump(x.Args[3], kv.MaxString)
+	payload := x.Args[3]
+	typ, text, err := rdb.ParseDump(payload, kv.MaxString)
+	if err == nil && typ != rdb.TypeString {
+		err = value.Check(payload)
+	}
 	if err != nil {
 		x.dumpErr(err)
 		return
@@ -110,13 +106,27 @@ func cmdRestore(x *Ctx) {
 		x.OK()
 		return
 	}
-	if !x.store(len(x.Client.Out), key, value, ttl) {
+	if typ == rdb.TypeString {
+		if !x.store(len(x.Client.Out), key, text, ttl) {
+			return
+		}
+	} else if !x.restore(key, payload, ttl) {
 		return
 	}
 	if o.idle >= 0 {
 		x.Tx.SetIdle(db, key, o.idle)
 	}
 	x.OK()
+}
+
+// restore puts the collection in a payload that was checked at key, or replies why it cannot.
+func (x *Ctx) restore(key, payload []byte, expireAt int64) bool {
+	if err := value.Load(x.Tx, x.Client.db, key, payload, expireAt); err != nil {
+		x.storeErr(err)
+		return false
+	}
+	x.keyReady(x.Client.db, key)
+	return true
 }
 
 // dumpErr replies what is wrong with a DUMP payload.

@@ -90,7 +90,7 @@ func pairsMap(pairs []Pair) map[string]string {
 // What CONFIG GET * has in kvd and not in Redis 7.0.
 var ownNames = []string{"set-max-listpack-entries", "set-max-listpack-value", // of Redis 7.2
 	"bgsave-default-method", "save-child-timeout", "save-child-nice", "save-child-ioprio", "fork-recollapse-rate",
-	"fork-write-policy", "save-verify", "save-threads", "save-rate-limit", "save-memory-limit", "save-overrun", "save-keep", "save-cron",
+	"rdb-field-expiry-format", "rdb-load-unsupported", "fork-write-policy", "save-verify", "save-threads", "save-rate-limit", "save-memory-limit", "save-overrun", "save-keep", "save-cron",
 	"save-hook", "save-hook-timeout"}
 
 // What differs from Redis in a fresh server, and why.

@@ -156,6 +156,10 @@ func persistenceRows() []directive {
 		yesNo("rdb-save-incremental-fsync", true).honoured(),
 		choice("bgsave-default-method", "auto", bgsaveMethods...).honoured(),
 		choice("save-verify", "yes", words("no", "yes", "full")...).honoured(),
+		// Where the fields of hashes expire: Redis' version 12 or Valkey's 80.
+		choice("rdb-field-expiry-format", "redis", words("redis", "valkey")...).honoured(),
+		// Of dumps: values of modules, their other data, function libraries.
+		choice("rdb-load-unsupported", "refuse", words("refuse", "skip")...).honoured(),
 		integer("save-threads", 0, 128, "0").honoured(), // 0: the cores less one
 		memory("save-rate-limit", 0, maxLong, "0").honoured(),
 		// A percentage is one of the data, 0 is no limit.
