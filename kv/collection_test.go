@@ -160,12 +160,12 @@ func TestViewOfCollections(t *testing.T) {
 }
 
 func viewOfCollections(t *testing.T, mode Mode, policy WritePolicy) {
-	s := openStore(t, Options{})
+	s := openStore(t, Options{Shards: 5}) // so that many are moved from a shard that is not saved yet to one that is
 	tx := s.NewTx()
 	rng := rand.New(rand.NewPCG(1, 2))
 	rounds := 6
 	if os.Getenv("KVD_LONG") == "1" {
-		rounds = 200
+		rounds = 100
 	}
 	for round := range rounds {
 		tx.LockAll()
