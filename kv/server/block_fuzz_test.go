@@ -102,10 +102,10 @@ func readWhole(r *bufio.Reader, b *bytes.Buffer) error {
 // blockStep is a step of a script.
 type blockStep struct {
 	client   int
-	commands [][]string // "#3" stands for the ID of client 3
+	commands [][]string    // "#3" stands for the ID of client 3
 	sleep    time.Duration // behind the commands
-	hangUp   bool // the client goes away and comes back
-	kills    int  // the client whose connection the commands end; -1 none
+	hangUp   bool          // the client goes away and comes back
+	kills    int           // the client whose connection the commands end; -1 none
 }
 
 func (s *blockStep) String() string {
