@@ -19,7 +19,7 @@ func cmdDel(x *Ctx) {
 	x.Int(n)
 }
 
-// cmdUnlink is DEL: the store gives memory back in small steps in any case.
+// cmdUnlink is DEL: the store gives memory back in small steps, or in the background, in any case.
 func cmdUnlink(x *Ctx) { cmdDel(x) }
 
 // peek looks at a key for reading without touching its access clock, and
@@ -134,6 +134,7 @@ func cmdMove(x *Ctx) {
 		x.storeErr(err)
 		return
 	}
+	x.keyReady(to, key)
 	x.Int(1)
 }
 
@@ -171,6 +172,7 @@ func cmdCopy(x *Ctx) {
 		x.storeErr(err)
 		return
 	}
+	x.keyReady(db, to)
 	x.Int(1)
 }
 

@@ -43,7 +43,7 @@ type purpose struct {
 func (m *memoryFigures) purposes() []purpose {
 	return []purpose{
 		{"entries", m.Entries}, {"index", m.Index}, {"deferred", m.Deferred}, {"copy", m.Copy},
-		{"staged", m.Staged}, {"reserve", m.Reserve}, {"overhead", m.Overhead}, {"go-heap", m.GoHeap}, {"resident", m.Resident}, {"ahead", m.Ahead}, {"peak", m.Peak},
+		{"staged", m.Staged}, {"freeing", m.Freeing}, {"reserve", m.Reserve}, {"overhead", m.Overhead}, {"go-heap", m.GoHeap}, {"resident", m.Resident}, {"ahead", m.Ahead}, {"peak", m.Peak},
 	}
 }
 
@@ -108,10 +108,14 @@ func infoMemory(x *Ctx, w *infoWriter) {
 	w.num("mem_clients_normal", m.clients)
 	w.zero("mem_cluster_links", "mem_aof_buffer")
 	w.str("mem_allocator", "kvd-arena")
-	w.zero("active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects")
+	w.zero("active_defrag_running")
+	pending, freed := x.Store.LazyFree()
+	w.num("lazyfree_pending_objects", pending)
+	w.num("lazyfreed_objects", freed)
 	w.num("mem_arena_entries", m.Entries)
 	w.num("mem_arena_index", m.Index)
 	w.num("mem_arena_deferred", m.Deferred)
+	w.num("mem_arena_freeing", m.Freeing)
 	w.num("mem_arena_copy", m.Copy)
 	w.num("mem_arena_staged", m.Staged)
 	w.num("mem_arena_reserve", m.Reserve)

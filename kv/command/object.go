@@ -28,7 +28,7 @@ func cmdObjectRefcount(x *Ctx) {
 		x.Null()
 		return
 	}
-	if it.Encoding == kv.EncInt {
+	if it.Type == kv.TypeString && it.Encoding == kv.EncInt {
 		if n, _ := resp.ParseInt(it.Value); n >= 0 && n < sharedIntegers {
 			x.Int(sharedRefcount)
 			return

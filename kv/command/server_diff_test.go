@@ -145,7 +145,7 @@ func TestInfoMemoryAddsUp(t *testing.T) {
 		return f
 	}
 	sum := n("mem_go_heap")
-	for _, part := range []string{"entries", "index", "deferred", "copy", "staged", "reserve", "overhead"} {
+	for _, part := range []string{"entries", "index", "deferred", "copy", "staged", "freeing", "reserve", "overhead"} {
 		sum += n("mem_arena_" + part)
 	}
 	if used := n("used_memory"); sum != used {
