@@ -24,15 +24,15 @@ func (t *Tree) From(key []byte) (c Cursor) {
 	if t.Height == 0 {
 		return c
 	}
-	ref := t.Node
+	ref, h := t.Node, newHunt(key)
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
-		i := nd.childFor(key)
+		i := h.child(&nd)
 		c.lv[level] = uint64(ref) | uint64(i)<<spotShift
 		ref, _ = nd.child(i)
 	}
 	leaf := c.enter(ref)
-	i, _ := leaf.search(0, key)
+	i, _ := leaf.search(0, &h)
 	c.at = int32(i)
 	return c
 }

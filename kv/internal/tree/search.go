@@ -3,6 +3,8 @@ package tree
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
+	"math/bits"
 
 	"kvd/kv/internal/arena"
 )
@@ -25,40 +27,64 @@ func word(k []byte) uint64 {
 	return w
 }
 
-// search returns the first record from lo on whose key is not less than key, and
-// whether it is key.
-func (nd *node) search(lo int, key []byte) (i int, found bool) {
-	w := word(key)
+// hunt is the search for a key from the root down: its word, and those of two keys
+// that everything in the node lies between. Most trees are ordered by what is spread
+// evenly (hashes, scores, times), so that a key's place can be guessed from them. A
+// probe of a node that is not in the cache costs more than the division.
+type hunt struct {
+	key       []byte
+	w, wl, wh uint64
+}
+
+func newHunt(key []byte) hunt { return hunt{key, word(key), 0, math.MaxUint64} }
+
+// guesses is how many probes are guessed before the rest is halved.
+const guesses = 3
+
+// search returns the first record from lo on whose key is not less than the hunt's, and
+// whether it is that.
+func (nd *node) search(lo int, h *hunt) (i int, found bool) {
 	hi := nd.n
-	for lo < hi {
+	wl, wh := h.wl, h.wh
+	for try := 0; lo < hi; try++ {
 		m := int(uint(lo+hi) >> 1)
+		if d := wh - wl; try < guesses && d != 0 {
+			s := bits.LeadingZeros64(d)
+			d = d << s >> 32
+			x := (h.w - wl) << s >> 32
+			m = min(lo+int(x*uint64(hi-lo)/d), hi-1)
+		}
 		k := nd.key(m)
 		kw := word(k)
-		if kw == w {
-			switch c := bytes.Compare(k, key); {
-			case c == 0:
+		c := 0
+		if kw == h.w {
+			if c = bytes.Compare(k, h.key); c == 0 {
 				return m, true
-			case c < 0:
-				lo = m + 1
-			default:
-				hi = m
 			}
-		} else if kw < w {
-			lo = m + 1
+		}
+		if kw < h.w || c < 0 {
+			lo, wl = m+1, kw
 		} else {
-			hi = m
+			hi, wh = m, kw
 		}
 	}
 	return lo, false
 }
 
-// childFor returns which child of an inner node key belongs to.
-func (nd *node) childFor(key []byte) int {
-	i, found := nd.search(1, key) // the first separator is nothing, whatever was there
-	if found {
-		return i
+// child returns which child of an inner node the hunt's key belongs to, and goes on
+// to it.
+func (h *hunt) child(nd *node) int {
+	i, found := nd.search(1, h) // the first separator is nothing, whatever was there
+	if !found {
+		i--
 	}
-	return i - 1
+	if i > 0 {
+		h.wl = word(nd.key(i))
+	}
+	if i+1 < nd.n {
+		h.wh = word(nd.key(i + 1))
+	}
+	return i
 }
 
 // childAt returns the child that has the record at rank, and that record's rank in
@@ -86,13 +112,13 @@ func (t *Tree) Get(key []byte) (rec Record, ok bool) {
 	if t.Height == 0 {
 		return rec, false
 	}
-	ref := t.Node
+	ref, h := t.Node, newHunt(key)
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
-		ref, _ = nd.child(nd.childFor(key))
+		ref, _ = nd.child(h.child(&nd))
 	}
 	leaf := t.node(ref, 0)
-	i, found := leaf.search(0, key)
+	i, found := leaf.search(0, &h)
 	if !found {
 		return rec, false
 	}
@@ -107,10 +133,10 @@ func (t *Tree) Rank(key []byte) (rank int64, found bool) {
 	if t.Height == 0 {
 		return 0, false
 	}
-	ref := t.Node
+	ref, h := t.Node, newHunt(key)
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
-		i := nd.childFor(key)
+		i := h.child(&nd)
 		for k := range i {
 			_, n := nd.child(k)
 			rank += n
@@ -118,7 +144,7 @@ func (t *Tree) Rank(key []byte) (rank int64, found bool) {
 		ref, _ = nd.child(i)
 	}
 	leaf := t.node(ref, 0)
-	i, found := leaf.search(0, key)
+	i, found := leaf.search(0, &h)
 	return rank + int64(i), found
 }
 
@@ -151,15 +177,15 @@ type spot struct {
 // find makes p the path to the first record whose key is not less than key, which may
 // be the end of a leaf.
 func (t *Tree) find(p *path, key []byte) (found bool) {
-	ref := t.Node
+	ref, h := t.Node, newHunt(key)
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
-		i := nd.childFor(key)
+		i := h.child(&nd)
 		p[level] = spot{ref, i}
 		ref, _ = nd.child(i)
 	}
 	leaf := t.node(ref, 0)
-	i, found := leaf.search(0, key)
+	i, found := leaf.search(0, &h)
 	p[0] = spot{ref, i}
 	return found
 }
