@@ -69,8 +69,8 @@ func (it *StreamNodes) Next(n *StreamNode) bool {
 // StreamGroups goes through the groups in the order of their names.
 type StreamGroups struct {
 	c       tree.Cursor
-	pending *tree.Tree
-	names   *tree.Tree
+	pending tree.Tree // a copy, so that the view need not be on the heap
+	names   tree.Tree
 }
 
 // AllGroups returns an iterator.
@@ -87,7 +87,7 @@ func (s *Stream) AllGroups() StreamGroups {
 func (s *Stream) Groups() int64 { return s.c.tree(streamGroups).Count }
 
 func groupsOf(groups, pending, names *tree.Tree) StreamGroups {
-	return StreamGroups{groups.FromAt(0), pending, names}
+	return StreamGroups{groups.FromAt(0), *pending, *names}
 }
 
 // Next decodes the next group into g and returns false at the end.
@@ -97,8 +97,8 @@ func (it *StreamGroups) Next(g *StreamGroup) bool {
 		return false
 	}
 	g.read(&r)
-	_, g.Pending = g.all(it.pending)
-	_, g.Consumers = g.named(it.names)
+	_, g.Pending = g.all(&it.pending)
+	_, g.Consumers = g.named(&it.names)
 	return true
 }
 
@@ -124,7 +124,7 @@ type StreamConsumers struct {
 	c     tree.Cursor
 	left  int64
 	group uint32
-	owned *tree.Tree
+	owned tree.Tree
 }
 
 // Consumers returns an iterator over the consumers of g.
@@ -139,7 +139,7 @@ func (s *Stream) Consumers(g *StreamGroup) StreamConsumers {
 
 func consumersOf(names, owned *tree.Tree, g *StreamGroup) StreamConsumers {
 	first, n := g.named(names)
-	return StreamConsumers{names.FromAt(first), n, g.id, owned}
+	return StreamConsumers{names.FromAt(first), n, g.id, *owned}
 }
 
 // Len returns how many consumers Next has still to return.
@@ -153,7 +153,7 @@ func (it *StreamConsumers) Next(c *StreamConsumer) bool {
 	}
 	it.left--
 	c.read(&r)
-	c.Pending = ownedBy(it.owned, it.group, c.id)
+	c.Pending = ownedBy(&it.owned, it.group, c.id)
 	return true
 }
 
