@@ -249,9 +249,10 @@ func (e *Engine) blockTimer() {
 }
 
 // unblock is CLIENT UNBLOCK: with asError the client gets an error, otherwise what it
-// would get at its timeout. It returns false if no client with that ID is blocked.
-func (e *Engine) unblock(id int64, asError bool) bool {
-	s := &e.state.blocking
+// would get at its timeout. It returns false if no client with that ID is blocked. Redis
+// counts the command that waited as failed in both cases.
+func (x *Ctx) unblock(id int64, asError bool) bool {
+	s := &x.state.blocking
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.byID[id]
@@ -262,8 +263,10 @@ func (e *Engine) unblock(id int64, asError bool) bool {
 	reply := w.nullReply()
 	if asError {
 		reply = resp.AppendError(nil, errUnblocked)
+		x.local.countError(errUnblocked)
 	}
-	e.release(w, reply)
+	x.local.at(w.spec).failed++
+	x.release(w, reply)
 	return true
 }
 
@@ -278,7 +281,7 @@ func (e *Engine) abandon(c *Client) {
 	}
 }
 
-// Timeouts returns how many clients wait with a timeout.
+// timeouts returns how many clients wait with a timeout.
 func (e *Engine) timeouts() int64 {
 	s := &e.state.blocking
 	s.mu.Lock()
