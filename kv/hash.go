@@ -88,13 +88,19 @@ func (h *Hash) gone(at int64) bool { return at != NoExpiry && at <= h.now }
 // unlocks.
 func (h *Hash) Get(field []byte) (v packed.Value, ok bool) {
 	v, at, ok := h.find(field)
-	return v, ok && !h.gone(at)
+	if !ok || h.gone(at) {
+		return packed.Value{}, false
+	}
+	return v, true
 }
 
 // Expiry returns when a field expires, NoExpiry if it does not; false if there is none.
 func (h *Hash) Expiry(field []byte) (at int64, ok bool) {
 	_, at, ok = h.find(field)
-	return at, ok && !h.gone(at)
+	if !ok || h.gone(at) {
+		return NoExpiry, false
+	}
+	return at, true
 }
 
 // find returns a field, expired or not.
@@ -210,11 +216,14 @@ func (h *Hash) Save() error {
 	}
 	var err error
 	switch {
-	case h.c.isTree() && h.c.tree(0).Count == 0, !h.c.isTree() && packed.First(block) < 0:
-		h.c.remove()
 	case h.c.isTree():
 		binary.LittleEndian.PutUint64(h.c.tail(), uint64(h.nextExpiry()))
-		err = h.c.save()
+		if err = h.c.save(); err == nil && h.c.tree(0).Count == 0 {
+			h.c.remove() // which needs the head as it is now
+			h.changes--
+		}
+	case packed.First(block) < 0:
+		h.c.remove()
 	case h.ttls:
 		err = h.c.setPacked(EncListpackEx, block)
 	default:
