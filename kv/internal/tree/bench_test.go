@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,8 +44,20 @@ func scattered(buf []byte, i int) []byte {
 
 var tenBytes = []byte("0123456789")
 
-func report(b *testing.B, name string, n int, start time.Time) {
-	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), name+"-ns")
+// measure calls f n times and reports the median over batches of the time of a call:
+// others may use the machine too.
+func measure(b *testing.B, name string, n int, f func(i int)) {
+	const batch = 500
+	var times []time.Duration
+	for i := 0; i < n; i += batch {
+		start := time.Now()
+		for k := range batch {
+			f(i + k)
+		}
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/batch, name+"-ns")
 }
 
 func memory(b *testing.B, t *Tree) {
@@ -60,61 +73,40 @@ func memory(b *testing.B, t *Tree) {
 // BenchmarkHash is a hash whose fields come in no order.
 func BenchmarkHash(b *testing.B) {
 	n := benchSize()
+	some := min(n, 500_000)
 	for b.Loop() {
-		sp := benchSpace(b)
-		t := Open(sp, Shape{true, -1}, Root{})
+		t := Open(benchSpace(b), Shape{true, -1}, Root{})
+		rng := rand.New(rand.NewPCG(1, 2))
 		var buf []byte
-		start := time.Now()
-		for i := range n {
+		put := func(i int) {
 			buf = scattered(buf, i)
 			if _, err := t.Put(buf, tenBytes, false); err != nil {
 				b.Fatal(err)
 			}
 		}
-		report(b, "put", n, start)
+		measure(b, "put", n, put)
 		memory(b, &t)
-		rng := rand.New(rand.NewPCG(1, 2))
-		start = time.Now()
-		for range n {
+		measure(b, "get", some, func(int) {
 			buf = scattered(buf, rng.IntN(n))
 			if _, ok := t.Get(buf); !ok {
 				b.Fatal("not there")
 			}
-		}
-		report(b, "get", n, start)
-		start = time.Now()
-		for range n {
-			t.At(int64(rng.IntN(n)))
-		}
-		report(b, "at", n, start)
-		start = time.Now()
-		for range n {
+		})
+		measure(b, "at", some, func(int) { t.At(int64(rng.IntN(n))) })
+		measure(b, "rank", some, func(int) {
 			buf = scattered(buf, rng.IntN(n))
 			t.Rank(buf)
-		}
-		report(b, "rank", n, start)
-		start = time.Now()
-		for range n {
-			buf = scattered(buf, rng.IntN(n))
-			if _, err := t.Put(buf, tenBytes[:10], true); err != nil {
-				b.Fatal(err)
-			}
-		}
-		report(b, "again", n, start)
-		start = time.Now()
+		})
+		measure(b, "again", some, func(int) { put(rng.IntN(n)) })
 		c := t.FromAt(0)
 		var r Record
-		for c.Next(&r) {
-		}
-		report(b, "next", n, start)
-		start = time.Now()
-		for i := range n {
+		measure(b, "next", n, func(int) { c.Next(&r) })
+		measure(b, "delete", some, func(i int) {
 			buf = scattered(buf, i)
 			if ok, err := t.Delete(buf); !ok || err != nil {
 				b.Fatal(ok, err)
 			}
-		}
-		report(b, "delete", n, start)
+		})
 	}
 }
 
@@ -122,20 +114,17 @@ func BenchmarkHash(b *testing.B) {
 func BenchmarkScores(b *testing.B) {
 	n := benchSize()
 	for b.Loop() {
-		sp := benchSpace(b)
-		t := Open(sp, Shape{true, 0}, Root{})
+		t := Open(benchSpace(b), Shape{true, 0}, Root{})
 		rng := rand.New(rand.NewPCG(1, 2))
 		var buf []byte
-		start := time.Now()
-		for i := range n {
+		measure(b, "put", n, func(i int) {
 			buf = binary.BigEndian.AppendUint64(buf[:0], rng.Uint64())
 			buf = append(buf, "member"...)
 			buf = append(buf, byte(i), byte(i>>8), byte(i>>16), byte(i>>24))
 			if _, err := t.Put(buf, nil, false); err != nil {
 				b.Fatal(err)
 			}
-		}
-		report(b, "put", n, start)
+		})
 		memory(b, &t)
 	}
 }
@@ -144,17 +133,14 @@ func BenchmarkScores(b *testing.B) {
 func BenchmarkInOrder(b *testing.B) {
 	n := benchSize()
 	for b.Loop() {
-		sp := benchSpace(b)
-		t := Open(sp, Shape{true, -1}, Root{})
+		t := Open(benchSpace(b), Shape{true, -1}, Root{})
 		var key [16]byte
-		start := time.Now()
-		for i := range n {
+		measure(b, "put", n, func(i int) {
 			binary.BigEndian.PutUint64(key[:], uint64(i))
 			if _, err := t.Put(key[:], tenBytes, false); err != nil {
 				b.Fatal(err)
 			}
-		}
-		report(b, "put", n, start)
+		})
 		memory(b, &t)
 	}
 }
@@ -162,45 +148,25 @@ func BenchmarkInOrder(b *testing.B) {
 // BenchmarkList is a list of 15-byte elements.
 func BenchmarkList(b *testing.B) {
 	n := benchSize()
+	some := min(n, 500_000)
 	elem := []byte("element-0123456")
 	for b.Loop() {
-		sp := benchSpace(b)
-		t := Open(sp, Shape{false, -1}, Root{})
-		start := time.Now()
-		for range n / 2 {
-			if err := t.InsertAt(t.Count, elem, false); err != nil {
-				b.Fatal(err)
-			}
-		}
-		report(b, "rpush", n/2, start)
-		memory(b, &t)
-		start = time.Now()
-		for range n / 2 {
-			if err := t.InsertAt(0, elem, false); err != nil {
-				b.Fatal(err)
-			}
-		}
-		report(b, "lpush", n/2, start)
-		memory(b, &t)
+		t := Open(benchSpace(b), Shape{false, -1}, Root{})
 		rng := rand.New(rand.NewPCG(1, 2))
-		start = time.Now()
-		for range n {
-			t.At(int64(rng.IntN(n)))
-		}
-		report(b, "at", n, start)
-		start = time.Now()
-		for range n / 10 {
-			if err := t.InsertAt(int64(rng.IntN(n)), elem, false); err != nil {
+		insert := func(rank int64) {
+			if err := t.InsertAt(rank, elem, false); err != nil {
 				b.Fatal(err)
 			}
 		}
-		report(b, "insert", n/10, start)
-		start = time.Now()
-		for range n / 2 {
+		measure(b, "rpush", n/2, func(int) { insert(t.Count) })
+		measure(b, "lpush", n/2, func(int) { insert(0) })
+		memory(b, &t)
+		measure(b, "at", some, func(int) { t.At(int64(rng.IntN(n))) })
+		measure(b, "insert", some, func(int) { insert(int64(rng.IntN(n))) })
+		measure(b, "lpop", some, func(int) {
 			if err := t.DeleteRange(0, 1); err != nil {
 				b.Fatal(err)
 			}
-		}
-		report(b, "lpop", n/2, start)
+		})
 	}
 }

@@ -55,28 +55,28 @@ func valueIsFar(k, n int) bool {
 // encode makes a record in buf, which has room for recordMax bytes. keyRef and valueRef
 // are blocks that hold the key and the value already, or 0. Nothing is left
 // behind on an error.
-func (t *Tree) encode(r *record, buf, key, value []byte, flag bool, keyRef, valueRef arena.Ref) (err error) {
-	*r = record{keyRef: keyRef, valueRef: valueRef}
+func (t *Tree) encode(buf, key, value []byte, flag bool, keyRef, valueRef arena.Ref) (r record, err error) {
+	r = record{keyRef: keyRef, valueRef: valueRef}
 	if t.shape.Keyed && len(key) > inlineMax && keyRef == 0 {
 		if r.keyRef, err = t.far(key); err != nil {
-			return err
+			return r, err
 		}
 		r.newKey = true
 	}
 	if valueIsFar(len(key), len(value)) && valueRef == 0 {
 		if r.valueRef, err = t.far(value); err != nil {
-			t.discard(r)
-			return err
+			t.discard(&r)
+			return r, err
 		}
 		r.newValue = true
 	}
 	r.flags = recordFlags(r.keyRef != 0, r.valueRef != 0, flag)
 	if !t.shape.Keyed {
-		r.b = appendListRecord(buf, r, value)
-		return nil
+		r.b = appendListRecord(buf, &r, value)
+		return r, nil
 	}
-	r.b = appendRecord(buf, r, t.shape.Value, key, value)
-	return nil
+	r.b = appendRecord(buf, &r, t.shape.Value, key, value)
+	return r, nil
 }
 
 func recordFlags(kfar, vfar, flag bool) (f int) {

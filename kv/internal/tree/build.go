@@ -25,8 +25,8 @@ func NewBuilder(sp Space, s Shape) *Builder {
 // Add appends a record; its key must be greater than the last one's. On an error the
 // record is not added; then, as always, either Root or Abort must follow.
 func (b *Builder) Add(key, value []byte, flag bool) error {
-	var r record
-	if err := b.t.encode(&r, b.buf[:0], key, value, flag, 0, 0); err != nil {
+	r, err := b.t.encode(b.buf[:0], key, value, flag, 0, 0)
+	if err != nil {
 		return err
 	}
 	l, err := b.room(0, len(r.b), func() []byte { return separator(b.last, key) })

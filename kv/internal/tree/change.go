@@ -44,12 +44,11 @@ func (t *Tree) seekEdge(p *path, rank int64) {
 
 // insert puts a record at the end of a path.
 func (t *Tree) insert(p *path, key, value []byte, flag bool) error {
-	var r record
 	var buf [recordMax]byte
-	if err := t.encode(&r, buf[:0], key, value, flag, 0, 0); err != nil {
+	r, err := t.encode(buf[:0], key, value, flag, 0, 0)
+	if err != nil {
 		return err
 	}
-	var err error
 	if t.Height == 0 {
 		err = t.plant(&r)
 	} else {
@@ -121,18 +120,18 @@ func (t *Tree) reusable(ref arena.Ref, k, n int) bool {
 // replace changes a record. If valueRef is not 0, its value of n bytes lies there, and
 // value is not looked at.
 func (t *Tree) replace(p *path, old *parts, n int, value []byte, flag bool, valueRef arena.Ref) error {
-	var r record
-	var buf [recordMax]byte
 	if valueRef != 0 {
 		if n == len(old.Value) && flag == old.Flag {
 			return nil
 		}
 		value = t.a.Bytes(valueRef, n)
 	}
-	if err := t.encode(&r, buf[:0], old.Key, value, flag, old.keyRef, valueRef); err != nil {
+	var buf [recordMax]byte
+	r, err := t.encode(buf[:0], old.Key, value, flag, old.keyRef, valueRef)
+	if err != nil {
 		return err
 	}
-	err := t.splice(p, p[0].at+1, &r)
+	err = t.splice(p, p[0].at+1, &r)
 	if err != nil {
 		t.discard(&r)
 	}
@@ -183,9 +182,9 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 
 // editFar changes a record so that its value is b, which lies at ref.
 func (t *Tree) editFar(p *path, old *parts, b []byte, ref arena.Ref) error {
-	var r record
 	var buf [recordMax]byte
-	if err := t.encode(&r, buf[:0], old.Key, b, old.Flag, old.keyRef, ref); err != nil {
+	r, err := t.encode(buf[:0], old.Key, b, old.Flag, old.keyRef, ref)
+	if err != nil {
 		return err
 	}
 	return t.splice(p, p[0].at+1, &r)

@@ -128,7 +128,8 @@ func (b *rebuild) make(nd *node, i, j, level int) error {
 			o.count += n
 		}
 		if far, _ := nd.farRefs(i, nd.off(i)); far != 0 {
-			o.sep = nd.key(i)
+			_, n := readStub(nd.recs[nd.off(i):])
+			o.sep = t.a.Bytes(far, n)
 			b.bury(far)
 		} else {
 			o.n = copy(o.short[:], nd.key(i))

@@ -26,18 +26,26 @@ func (t *Tree) splice(p *path, end int, r *record) error {
 	}
 	must := size > maxNode || leaf.n+delta == 0
 	if must || size < leaf.size() && size < minFill && t.mayJoin(p, size) {
-		b := rebuild{t: t, lo: *p, hi: *p, delta: int64(delta)}
-		b.hi[0].at = end
-		for level := 1; level < int(t.Height); level++ {
-			b.hi[level].at++
-		}
-		err := b.run(r)
+		err := t.restructure(p, end, r, int64(delta))
 		if err == nil || must {
 			return err
 		}
 		// There is no memory for the join; it may be left out.
 	}
 	return t.spliceOne(p, &leaf, edit{at: at, end: end, from: from, to: to, size: size, delta: delta, r: r})
+}
+
+// restructure is splice where there will be other nodes than before. It is a function of
+// its own for its large frame.
+//
+//go:noinline
+func (t *Tree) restructure(p *path, end int, r *record, delta int64) error {
+	b := rebuild{t: t, lo: *p, hi: *p, delta: delta}
+	b.hi[0].at = end
+	for level := 1; level < int(t.Height); level++ {
+		b.hi[level].at++
+	}
+	return b.run(r)
 }
 
 // edit is a change of one leaf: records at..end, which are the bytes from..to among
