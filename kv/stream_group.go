@@ -124,11 +124,12 @@ func (p *StreamPending) value() (v [streamPendingSize]byte) {
 func getUint32(b []byte) uint32    { return binary.LittleEndian.Uint32(b) }
 func putUint32(b []byte, n uint32) { binary.LittleEndian.PutUint32(b, n) }
 
-// Group looks a group up by its name.
+// Group looks a group up by its name, which g keeps.
 func (s *Stream) Group(name []byte, g *StreamGroup) bool {
 	r, ok := s.c.tree(streamGroups).Get(name)
 	if ok {
 		g.read(&r)
+		g.Name = name // what is in the tree moves when that changes
 	}
 	return ok
 }
@@ -180,7 +181,7 @@ func countKeys(t *tree.Tree, from, to []byte) (first, n int64) {
 	return first, end - first
 }
 
-// Consumer looks a consumer up by its name.
+// Consumer looks a consumer up by its name, which c keeps.
 func (s *Stream) Consumer(g *StreamGroup, name []byte, c *StreamConsumer) bool {
 	tx := s.c.tx
 	key := g.consumerKey(tx.scratch(), name)
@@ -188,6 +189,7 @@ func (s *Stream) Consumer(g *StreamGroup, name []byte, c *StreamConsumer) bool {
 	tx.keep(key)
 	if ok {
 		c.read(&r)
+		c.Name = name
 	}
 	return ok
 }

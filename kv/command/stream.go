@@ -58,16 +58,22 @@ func (x *Ctx) openStream(s *kv.Stream, key []byte) (ok bool) {
 
 // readStream is openStream for a command that reads, which counts a hit or a miss.
 func (x *Ctx) readStream(s *kv.Stream, key []byte) (ok bool) {
+	err := x.lookupStream(s, key)
+	if err != nil {
+		x.storeErr(err)
+	}
+	return err == nil
+}
+
+// lookupStream is readStream without a reply.
+func (x *Ctx) lookupStream(s *kv.Stream, key []byte) error {
 	err := x.Tx.OpenStream(s, x.Client.db, key)
 	if err != nil || s.Exists() {
 		x.hit()
 	} else {
 		x.miss()
 	}
-	if err != nil {
-		x.storeErr(err)
-	}
-	return err == nil
+	return err
 }
 
 // saveStream ends the changes of a command that has written its reply from mark on, whose

@@ -25,8 +25,12 @@ type claim struct {
 }
 
 // openClaim opens the stream and the group, which must exist.
-func (x *Ctx) openClaim(c *claim) (ok bool) {
-	if !x.readStream(&c.s, x.Args[1]) {
+func (x *Ctx) openClaim(c *claim) (ok bool) { return x.claimable(c, x.lookupStream(&c.s, x.Args[1])) }
+
+// claimable is openClaim where the stream has been looked up, with that result.
+func (x *Ctx) claimable(c *claim, err error) (ok bool) {
+	if err != nil {
+		x.storeErr(err)
 		return false
 	}
 	if !c.s.Exists() || !c.s.Group(x.Args[2], &c.g) {
@@ -200,6 +204,7 @@ func (x *Ctx) parseAutoclaim(c *claim) (count int64, ok bool) {
 
 func cmdXautoclaim(x *Ctx) {
 	c := claim{retries: -1}
+	opened := x.lookupStream(&c.s, x.Args[1]) // counted, whatever is wrong with the arguments
 	if !x.parseMinIdle(&c) {
 		return
 	}
@@ -208,7 +213,7 @@ func cmdXautoclaim(x *Ctx) {
 		return
 	}
 	count, ok := x.parseAutoclaim(&c)
-	if !ok || !x.openClaim(&c) {
+	if !ok || !x.claimable(&c, opened) {
 		return
 	}
 	c.time = x.Tx.Now()
