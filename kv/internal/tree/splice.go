@@ -68,7 +68,7 @@ func (t *Tree) spliceOne(p *path, leaf *node, e edit) error {
 	switch shrinks := e.size < leaf.size(); {
 	case e.size > leaf.cap:
 		room = t.roomFor(p, e.size)
-	case shrinks && arena.RoundSize(e.size) <= leaf.cap*3/4, t.fixed(old):
+	case shrinks && arena.RoundSize(e.size) <= leaf.cap*7/8, t.fixed(old):
 		room = e.size
 	}
 	if room != 0 {
