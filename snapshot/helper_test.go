@@ -3,10 +3,13 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +97,9 @@ func readDump(t testing.TB, path string) map[place]item {
 			t.Fatalf("%s: %v", path, err)
 		}
 		switch ev.Kind {
+		case rdb.KindMore:
+			p := place{ev.DB, string(ev.Key)}
+			out[p] = item{out[p].value + string(ev.Value), out[p].expire}
 		case rdb.KindKey:
 			p := place{ev.DB, string(ev.Key)}
 			if _, ok := out[p]; ok {
@@ -122,7 +128,7 @@ func contents(s *kv.Store) map[place]item {
 	for db := range s.Databases() {
 		for cursor := uint64(0); ; {
 			cursor = s.DB(db).Scan(cursor, 1000, func(key []byte, it kv.Item) {
-				out[place{db, string(key)}] = item{string(it.Value), it.ExpireAt}
+				out[place{db, string(key)}] = item{text(&it), it.ExpireAt}
 			})
 			if cursor == 0 {
 				break
@@ -130,6 +136,36 @@ func contents(s *kv.Store) map[place]item {
 		}
 	}
 	return out
+}
+
+// text returns a value: a string as it is, the elements of a collection, its fields with their values and
+// expiries, in an order that does not depend on how it is held.
+func text(it *kv.Item) string {
+	if it.Type == kv.TypeString && it.Encoding != kv.EncChunks {
+		return string(it.Value)
+	}
+	var list []string
+	var e kv.Element
+	if it.Type == kv.TypeStream {
+		v := it.Stream()
+		var n kv.StreamNode
+		for nodes := v.AllNodes(); nodes.Next(&n); {
+			list = append(list, string(n.Key)+string(n.Listpack))
+		}
+		return fmt.Sprint(list, v.Length, v.Last, v.MaxDeleted, v.Added, v.Groups)
+	}
+	var long []byte
+	for elems := it.Elements(); elems.Next(&e); {
+		if it.Type == kv.TypeString {
+			long = append(long, e.Member.Text...)
+			continue
+		}
+		list = append(list, fmt.Sprintf("%q %q %v %d", e.Member.Append(nil), e.Value.Append(nil), e.Score, e.ExpireAt))
+	}
+	if it.Type != kv.TypeList && it.Type != kv.TypeZset {
+		slices.Sort(list)
+	}
+	return string(long) + strings.Join(list, ", ")
 }
 
 // load loads a file into a new store.

@@ -183,12 +183,16 @@ func TestLoadsRedisDump(t *testing.T) {
 	if !maps.Equal(contents(s), want) {
 		t.Error("the store differs from Redis")
 	}
-	c.Do("LPUSH", "mylist", "a")
+	c.Do("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() return 1 end)")
 	c.Do("SAVE")
 	_, err := Load(context.Background(), openStore(t, kv.Options{}), filepath.Join(dir, "dump.rdb"), LoadOptions{})
 	var un *rdb.UnsupportedError
-	if !errors.As(err, &un) || string(un.Key) != "mylist" || !strings.Contains(err.Error(), "list") {
-		t.Errorf("a list: %v", err)
+	if !errors.As(err, &un) || !strings.Contains(err.Error(), "function library") {
+		t.Errorf("a function: %v", err)
+	}
+	res, err := Load(context.Background(), openStore(t, kv.Options{}), filepath.Join(dir, "dump.rdb"), LoadOptions{SkipUnsupported: true})
+	if err != nil || res.Keys != 500 || res.Unsupported != 1 || fmt.Sprint(res.LeftOut) != "[function library]" {
+		t.Errorf("a function: %+v, %v", res, err)
 	}
 }
 

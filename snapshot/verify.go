@@ -91,7 +91,7 @@ type Counts struct {
 	Expired    int64 // of these, those whose time has come
 	KeyBytes   int64
 	ValueBytes int64 // expanded; for types other than string, in the file
-	Empty      int64 // collections without elements, which Load passes over; found by Full
+	Empty      int64 // collections without elements that have not expired; Load passes over them, Full finds them
 	Refused    int64 // of a type that Load refuses
 	Types      []TypeCount
 }
@@ -124,7 +124,7 @@ func (c *Counts) add(ev *rdb.Event, now int64) {
 	if refused(ev.Type) {
 		c.Refused++
 	}
-	if ev.Empty {
+	if ev.Empty && (ev.ExpireAtMs == 0 || ev.ExpireAtMs > now) {
 		c.Empty++
 	}
 	if n := len(c.Types); n > 0 && c.Types[n-1].Type == ev.Type {
@@ -342,7 +342,7 @@ func (v *verifier) key(ev *rdb.Event) error {
 			v.dbs[ev.DB] = v.cur
 		}
 	}
-	if v.unique != nil && (ev.ExpireAtMs == 0 || ev.ExpireAtMs > v.now) {
+	if v.unique != nil && !ev.Empty && (ev.ExpireAtMs == 0 || ev.ExpireAtMs > v.now) {
 		if twice, err := v.unique.add(ev, v.dec.Version()); err != nil {
 			return err
 		} else if twice {

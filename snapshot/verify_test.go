@@ -86,6 +86,11 @@ func offsetOf(err error) int64 {
 	return -1
 }
 
+// foundByStore tells whether it is the store that finds this when a file is loaded.
+func foundByStore(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "duplicate ") || strings.Contains(err.Error(), "stream "))
+}
+
 // asLoad compares Verify with Load.
 func asLoad(t testing.TB, dir string, file []byte) (failed bool) {
 	t.Helper()
@@ -111,13 +116,17 @@ func asLoad(t testing.TB, dir string, file []byte) (failed bool) {
 		if errors.As(want, dup) || errors.As(err, dup) { // Load finds it late, when it may have met something worse
 			same = err != nil && want != nil
 		}
+		// What the store finds, Load finds late too, and does not know the place.
+		if foundByStore(want) || foundByStore(err) {
+			same = errors.Is(err, rdb.ErrFormat) && errors.Is(want, rdb.ErrFormat)
+		}
 		if errors.As(want, db) {
 			same = errors.As(err, db)
 		}
 		if !same {
 			t.Fatalf("checksum off: %v\nverify: %v\nload:   %v", noSum, err, want)
 		}
-		if err == nil && (rep.Keys-rep.Expired != res.Keys || rep.Expired != res.Expired || rep.Bytes != res.Bytes ||
+		if err == nil && (rep.Keys-rep.Expired-rep.Empty != res.Keys || rep.Expired != res.Expired || rep.Bytes != res.Bytes ||
 			rep.Version != res.Version) {
 			t.Fatalf("verify: %+v\nload: %+v", rep, res)
 		}
@@ -303,8 +312,8 @@ func TestKeySetCollisions(t *testing.T) {
 // TestVerifyAllTypes: the files that Load refuses are counted.
 func TestVerifyAllTypes(t *testing.T) {
 	rep, err := VerifyFile(context.Background(), "rdb/testdata/stream.rdb", VerifyOptions{AllTypes: true, Full: true})
-	if err != nil || rep.Keys != 1 || rep.Refused != 1 || rep.Types[0].Type != rdb.TypeStreamListpacks2 || !rep.Checksum ||
-		rep.FirstRefused == nil || string(rep.FirstRefused.Key) != "foo" {
+	if err != nil || rep.Keys != 1 || rep.Refused != 0 || rep.Types[0].Type != rdb.TypeStreamListpacks2 || !rep.Checksum ||
+		rep.FirstRefused != nil {
 		t.Errorf("%+v %v", rep, err)
 	}
 	rep, err = VerifyFile(context.Background(), "rdb/testdata/function.rdb", VerifyOptions{AllTypes: true})

@@ -58,6 +58,9 @@ func TestCheckRDBOracle(t *testing.T) {
 	t.Parallel()
 	files, _ := filepath.Glob(goldenDumps + "*.rdb")
 	for _, path := range files {
+		if name := filepath.Base(path); strings.HasPrefix(name, "new-") || strings.HasPrefix(name, "all-valkey") {
+			continue // of versions that are unknown to it
+		}
 		want, wantCode := redisCheck(t, path)
 		got, code := check(t, path)
 		if !strings.HasPrefix(got, want) {
@@ -247,7 +250,7 @@ func TestRepairMends(t *testing.T) {
 // TestRepairUnsupported: what kvd does not hold is kept for Redis, or left out if asked for.
 func TestRepairUnsupported(t *testing.T) {
 	t.Parallel()
-	in, out := goldenDumps+"list.rdb", filepath.Join(t.TempDir(), "out")
+	in, out := goldenDumps+"function.rdb", filepath.Join(t.TempDir(), "out")
 	if text, code := repair(t, in, out); code != 0 || !strings.Contains(text, "kvd refuses this file since 1 keys") {
 		t.Errorf("%d %s", code, text)
 	}

@@ -158,7 +158,7 @@ func TestBadDump(t *testing.T) {
 	}
 	flipped := append([]byte(nil), dump...)
 	flipped[len(dump)/2] ^= 1
-	hash, err := os.ReadFile("../../snapshot/rdb/testdata/hash.rdb")
+	function, err := os.ReadFile("../../snapshot/rdb/testdata/function.rdb")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestBadDump(t *testing.T) {
 		"flipped":   {flipped, "dump.rdb"},
 		"no magic":  {[]byte("MEDIS0010"), "dump.rdb"},
 		"newer":     {[]byte("REDIS9999"), "9999"},
-		"a hash":    {hash, "hash"},
+		"function":  {function, "function library"},
 		"empty":     {nil, "dump.rdb"},
 	} {
 		dir := shortDir(t)

@@ -293,12 +293,16 @@ func (d *Decoder) isNew(s []byte, at int64) error {
 	if v.members == nil {
 		v.members = map[[2]uint64]struct{}{}
 	}
-	h := [2]uint64{maphash.Bytes(d.seeds[0], s), maphash.Bytes(d.seeds[1], s)}
+	h := d.hash(s)
 	if _, twice := v.members[h]; twice {
 		return d.fail(at, map[Class]string{ClassHash: errDupHash, ClassSet: errDupSet, ClassZset: errDupZset}[v.class])
 	}
 	v.members[h] = struct{}{}
 	return nil
+}
+
+func (d *Decoder) hash(s []byte) [2]uint64 {
+	return [2]uint64{maphash.Bytes(d.seeds[0], s), maphash.Bytes(d.seeds[1], s)}
 }
 
 // ttlStep adds a field with its value and expiry.

@@ -19,9 +19,11 @@ import (
 // where an id is two lengths, ms and seq, if nothing else is said.
 type streamState struct {
 	stage     streamStage
-	lastNode  [16]byte
-	entries   uint64 // live ones in the blocks
-	groups    uint64 // left, as the next ones
+	lastEntry [16]byte // of the blocks so far
+	entries   uint64   // live ones in the blocks
+	deleted   uint64   // the others
+	group     uint64   // number of the present one
+	groups    uint64   // left, as the next ones
 	pending   uint64
 	consumers uint64
 	owned     uint64
@@ -44,6 +46,9 @@ const (
 	errStreamKey    = "stream block's id has not 16 bytes"
 	errStreamOrder  = "stream blocks are not in order"
 	errStreamLength = "stream length is not the number of its entries"
+	errStreamLast   = "stream's last id is below that of an entry"
+	errStreamRead   = "stream group has read fewer than no entries"
+	errStreamTwice  = "stream has a group, consumer or pending entry twice"
 	errStreamOwner  = "stream entries pending and those that consumers have are not the same"
 )
 
@@ -100,9 +105,50 @@ func (d *Decoder) streamStep() error {
 		}
 		s.unowned--
 		d.piece = append(d.piece, 'O')
-		return d.copyBytes(16)
+		start := d.Offset()
+		if err := d.copyBytes(16); err != nil {
+			return err
+		}
+		id := d.piece[len(d.piece)-16:]
+		if !d.had('P', id) {
+			return d.fail(start, errStreamOwner)
+		}
+		return d.claim('O', id, start)
 	}
 	return nil
+}
+
+// claim notes a group, a consumer, a pending entry or that one has an owner, and returns an error if it was
+// there; had reports whether it was. With DecoderOptions.Unique only: the store finds out itself.
+func (d *Decoder) claim(kind byte, name []byte, at int64) error {
+	if !d.unique {
+		return nil
+	}
+	v := &d.val
+	if v.members == nil {
+		v.members = map[[2]uint64]struct{}{}
+	}
+	h := d.hash(d.claimed(kind, name))
+	if _, twice := v.members[h]; twice {
+		return d.fail(at, errStreamTwice)
+	}
+	v.members[h] = struct{}{}
+	return nil
+}
+
+func (d *Decoder) had(kind byte, name []byte) bool {
+	_, ok := d.val.members[d.hash(d.claimed(kind, name))]
+	return ok || !d.unique
+}
+
+func (d *Decoder) claimed(kind byte, name []byte) []byte {
+	group := d.val.stream.group
+	if kind == 'G' {
+		group = 0
+	}
+	d.val.block.text = binary.LittleEndian.AppendUint64(append(d.val.block.text[:0], kind), group)
+	d.val.block.text = append(d.val.block.text, name...)
+	return d.val.block.text
 }
 
 func (d *Decoder) streamNode() error {
@@ -115,21 +161,24 @@ func (d *Decoder) streamNode() error {
 	if len(id) != 16 {
 		return d.fail(start, errStreamKey)
 	}
-	if bytes.Compare(id, s.lastNode[:]) <= 0 {
+	if s.entries+s.deleted > 0 && bytes.Compare(id, s.lastEntry[:]) <= 0 {
 		return d.fail(start, errStreamOrder)
 	}
-	copy(s.lastNode[:], id)
+	master := streamID{binary.BigEndian.Uint64(id), binary.BigEndian.Uint64(id[8:])}
 	d.piece = append(append(d.piece, 'N'), id...)
 	start = d.Offset()
 	if err := d.element(); err != nil {
 		return err
 	}
 	b := d.bytes(&d.elem)
-	live, ok := streamEntries(b)
+	live, deleted, last, ok := streamEntries(master, b)
 	if !ok {
 		return d.fail(start, errStreamNode)
 	}
 	s.entries += live
+	s.deleted += deleted
+	binary.BigEndian.PutUint64(s.lastEntry[:], last.ms)
+	binary.BigEndian.PutUint64(s.lastEntry[8:], last.seq)
 	d.add(b)
 	return nil
 }
@@ -149,6 +198,11 @@ func (d *Decoder) streamHeader() (err error) {
 	if binary.LittleEndian.Uint64(d.piece[at:]) != d.val.stream.entries {
 		return d.fail(start, errStreamLength)
 	}
+	last := streamID{binary.LittleEndian.Uint64(d.piece[at+8:]), binary.LittleEndian.Uint64(d.piece[at+16:])}
+	if s := &d.val.stream; s.entries+s.deleted > 0 &&
+		last.less(streamID{binary.BigEndian.Uint64(s.lastEntry[:]), binary.BigEndian.Uint64(s.lastEntry[8:])}) {
+		return d.fail(start, errStreamLast)
+	}
 	d.val.stream.groups, err = d.count()
 	return err
 }
@@ -160,11 +214,19 @@ func (d *Decoder) streamGroup() (err error) {
 		part, numbers = 'g', 2
 	}
 	d.piece = append(d.piece, part)
+	start := d.Offset()
 	if err := d.addString(false); err != nil {
+		return err
+	}
+	s.group++
+	if err := d.claim('G', d.bytes(&d.elem), start); err != nil {
 		return err
 	}
 	if err := d.copyCounts(numbers); err != nil {
 		return err
+	}
+	if part == 'G' && int64(binary.LittleEndian.Uint64(d.piece[len(d.piece)-8:])) < -1 {
+		return d.fail(start, errStreamRead)
 	}
 	s.stage, s.unowned = streamPending, 0
 	s.pending, err = d.count()
@@ -173,7 +235,11 @@ func (d *Decoder) streamGroup() (err error) {
 
 func (d *Decoder) streamPending() error {
 	d.piece = append(d.piece, 'P')
+	start := d.Offset()
 	if err := d.copyBytes(16 + 8); err != nil {
+		return err
+	}
+	if err := d.claim('P', d.piece[len(d.piece)-16-8:len(d.piece)-8], start); err != nil {
 		return err
 	}
 	return d.copyCounts(1)
@@ -182,7 +248,11 @@ func (d *Decoder) streamPending() error {
 func (d *Decoder) streamConsumer() (err error) {
 	s := &d.val.stream
 	d.piece = append(d.piece, 'C')
+	start := d.Offset()
 	if err := d.addString(false); err != nil {
+		return err
+	}
+	if err := d.claim('C', d.bytes(&d.elem), start); err != nil {
 		return err
 	}
 	if err := d.copyBytes(8); err != nil {
@@ -261,25 +331,30 @@ func (r *listReader) integer() int64 {
 	return v.Int
 }
 
-// streamEntries looks through a block of entries and returns how many are not deleted:
+// streamID is an id of an entry.
+type streamID struct{ ms, seq uint64 }
+
+func (a streamID) less(b streamID) bool { return a.ms < b.ms || a.ms == b.ms && a.seq < b.seq }
+
+// streamEntries looks through a block of entries and returns how many there are, and the id of the last
+// one, which is above that of those before:
 //
 //	live | deleted | number of fields | field … | 0
 //	entry: flags | ms and seq less the master's | same fields: value …
 //	                                             else: number of fields | field | value | …
 //	       | elements of the entry
-func streamEntries(b []byte) (live uint64, ok bool) {
+func streamEntries(master streamID, b []byte) (live, deleted uint64, last streamID, ok bool) {
 	if _, err := packed.Validate(b); err != nil {
-		return 0, false
+		return 0, 0, last, false
 	}
 	r := listReader{b: b, at: packed.First(b)}
 	wantLive, wantDeleted, fields := r.number(), r.number(), r.number()
 	r.skip(fields)
 	r.bad = r.number() != 0 || r.bad
-	var n, deleted int64
+	last = master
 	for r.at >= 0 && !r.bad {
-		flags := r.number()
-		r.integer()
-		r.integer()
+		flags := r.integer()
+		id := streamID{master.ms + uint64(r.integer()), master.seq + uint64(r.integer())}
 		size := fields + 3
 		if flags&streamSameFields != 0 {
 			r.skip(fields)
@@ -289,14 +364,14 @@ func streamEntries(b []byte) (live uint64, ok bool) {
 			r.skip(own)
 			size = 2*own + 4
 		}
-		r.bad = r.number() != size || r.bad
-		n++
+		r.bad = r.number() != size || r.bad || !last.less(id) && (last != id || live+deleted > 0)
+		last = id
 		if flags&streamDeleted != 0 {
 			deleted++
+		} else {
+			live++
 		}
 	}
-	if r.bad || deleted != wantDeleted || n-deleted != wantLive {
-		return 0, false
-	}
-	return uint64(n - deleted), true
+	ok = !r.bad && deleted == uint64(wantDeleted) && live == uint64(wantLive) && live+deleted > 0
+	return live, deleted, last, ok
 }
