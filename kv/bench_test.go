@@ -248,11 +248,9 @@ func BenchmarkTxEditString(b *testing.B) {
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
 			tx.LockKey(key)
-			val, err := tx.EditString(0, key, size)
-			if err != nil {
+			if _, err := tx.WriteAt(0, key, int64(i*benchValueLen%size), benchValue); err != nil {
 				b.Fatal(err)
 			}
-			copy(val[i*benchValueLen%size:], benchValue)
 			tx.Unlock()
 		}
 	})

@@ -153,6 +153,9 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 	if !c.treed || c.id == 0 && size > promoteAt {
 		return size, c.fillString(size, func(dst []byte, at int64) []byte { return c.overlay(dst, at, old, off, data) })
 	}
+	if err := c.ready(); err != nil {
+		return 0, err
+	}
 	if err := c.makeRoom(old, off, data); err != nil {
 		c.undoRoom(old)
 		return 0, ErrNoMemory
@@ -164,6 +167,16 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 		at += int64(copy(b[at-i*ChunkSize:], data[at-off:]))
 	}
 	return size, c.save()
+}
+
+// ready makes sure that save finds no entry that a cut protects: it may then write to it
+// and needs no memory.
+func (c *coll) ready() error {
+	p, _ := c.t.Lookup(c.h, c.key)
+	var head [maxHead]byte
+	err := c.t.Rewrite(c.h, p, c.kind(), c.head(&head), c.tx.seconds())
+	c.tx.s.publish(c.sh, c.db, c.t)
+	return storeError(err)
 }
 
 // overlay returns the chunk at byte at of a string: data at byte off over the present
