@@ -1,6 +1,3 @@
-// Package tree is the one structure of all collections that are too big for one
-// block: a counted B+tree over the arena whose nodes are copied, not changed, while
-// a live cut can reach them.
 package tree
 
 import (
