@@ -60,7 +60,7 @@ type blockState struct {
 	byID   map[int64]*waiter
 	due    dueHeap
 	timer  *time.Timer
-	groups int // waiters with gone
+	groups map[waitKey]int // how many with gone wait for a key
 }
 
 // dueHeap holds the waiters with a timeout, the next one first.
@@ -141,12 +141,9 @@ func (x *Ctx) park(b *blocking) {
 // enter puts w where it will be found. s.mu is held.
 func (s *blockState) enter(w *waiter, keys [][]byte) {
 	if s.queues == nil {
-		s.queues, s.byID = map[waitKey]*waitQueue{}, map[int64]*waiter{}
+		s.queues, s.byID, s.groups = map[waitKey]*waitQueue{}, map[int64]*waiter{}, map[waitKey]int{}
 	}
 	s.byID[w.c.ID] = w
-	if w.gone {
-		s.groups++
-	}
 	w.keys = make([]waitSeat, 0, len(keys))
 	for _, key := range keys {
 		q := s.queues[waitKey{w.db, string(key)}]
@@ -166,6 +163,9 @@ func (s *blockState) enter(w *waiter, keys [][]byte) {
 			q.tail.next = seat
 		}
 		q.tail = seat
+		if w.gone {
+			s.groups[q.waitKey]++
+		}
 	}
 	if w.due != 0 {
 		heap.Push(&s.due, w)
@@ -178,9 +178,6 @@ func (s *blockState) leave(w *waiter) bool {
 		return false
 	}
 	delete(s.byID, w.c.ID)
-	if w.gone {
-		s.groups--
-	}
 	for i := range w.keys {
 		seat := &w.keys[i]
 		q := seat.queue
@@ -197,6 +194,12 @@ func (s *blockState) leave(w *waiter) bool {
 		if q.head == nil {
 			delete(s.queues, q.waitKey)
 			s.queued.Add(-1)
+		}
+		if !w.gone {
+			continue
+		}
+		if s.groups[q.waitKey]--; s.groups[q.waitKey] == 0 {
+			delete(s.groups, q.waitKey)
 		}
 	}
 	if w.due != 0 {

@@ -156,7 +156,7 @@ func (x *Ctx) serveKey(k waitKey) bool {
 			s.leave(w)
 			x.failServed(w)
 			x.release(w, resp.AppendError(nil, errUnblockedStream))
-		case it.Type == kv.TypeNone && s.groups == 0:
+		case it.Type == kv.TypeNone && s.groups[k] == 0:
 			return true
 		}
 	}
@@ -225,4 +225,33 @@ func (x *Ctx) failServed(w *waiter) {
 	x.local.servedErrs += x.local.errs - errs
 	x.local.errs = errs
 	x.local.at(w.spec).failed++
+}
+
+// maxLookups bounds how many keys ServeExpired looks at.
+const maxLookups = 1000
+
+// ServeExpired tells those who wait for a group of a stream that has expired, or was
+// deleted by something that is not a command. It is for a loop's tick: who waits for
+// elements need not be told, and for the others a tenth of a second is soon enough.
+func (x *Ctx) ServeExpired() {
+	s := &x.state.blocking
+	if s.queued.Load() == 0 {
+		return
+	}
+	var keys []waitKey
+	s.mu.Lock()
+	for k := range s.groups { // from another one each time
+		if keys = append(keys, k); len(keys) == maxLookups {
+			break
+		}
+	}
+	s.mu.Unlock()
+	for _, k := range keys {
+		key := []byte(k.key)
+		x.Tx.LockKey(key)
+		if it, _ := x.Tx.Peek(k.db, key); it.Type != kv.TypeStream {
+			x.keyReady(k.db, key)
+		}
+		x.settle()
+	}
 }
