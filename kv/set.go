@@ -19,7 +19,10 @@ import (
 //
 // It is valid until the Tx unlocks or the key is changed by other means. A key that does
 // not exist is an empty set; Add makes it. A set that becomes empty is deleted.
-type Set struct{ c coll }
+type Set struct {
+	c     coll
+	plain bool // Add makes no intset
+}
 
 // maxSetBlock bounds the bytes of a set in one block, whatever the limits say: every
 // change copies it.

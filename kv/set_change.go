@@ -17,7 +17,11 @@ type setBlock struct {
 // block copies the set, which is no tree, for changing. One that does not exist is an empty intset.
 func (s *Set) block() setBlock {
 	k := setBlock{lim: s.c.tx.s.Limits(), enc: EncIntset, len: int(s.Len())}
-	if !s.c.exists {
+	switch {
+	case !s.c.exists && s.plain:
+		k.enc, k.b = EncListpack, packed.AppendNew(s.c.tx.scratch())
+		return k
+	case !s.c.exists:
 		k.b = packed.AppendIntset(s.c.tx.scratch())
 		return k
 	}
@@ -297,6 +301,7 @@ func (tx *Tx) StoreSet(db int, key []byte, members *Members) error {
 	if err := tx.OpenSet(&s, db, key); err != nil {
 		return err
 	}
+	s.plain = members.Plain
 	i := 0
 	_, err := s.add(func() (member []byte, ok bool) {
 		if i == members.Len() {

@@ -8,6 +8,9 @@ import (
 // Members is a list of distinct byte strings in ordinary memory: what SUNION and its like
 // collect before they store it. The zero Members is empty. Reset keeps the memory.
 type Members struct {
+	// Plain tells StoreSet to make no intset, even if all members are integers.
+	Plain bool
+
 	text  []byte
 	ends  []int
 	slots []int32 // open addressing: 1 + the index of a member; 0 is free
@@ -78,6 +81,6 @@ func (m *Members) Reset() {
 		*m = Members{}
 		return
 	}
-	m.text, m.ends = m.text[:0], m.ends[:0]
+	m.text, m.ends, m.Plain = m.text[:0], m.ends[:0], false
 	clear(m.slots)
 }

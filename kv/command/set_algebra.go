@@ -54,11 +54,11 @@ func (x *Ctx) eachCommon(sets []*kv.Set, fn func(member []byte) bool) {
 }
 
 // eachInAny calls fn with the members that any of the sets has.
-func (x *Ctx) eachInAny(sets []*kv.Set, fn func(member []byte) bool) {
+func (x *Ctx) eachInAny(sets []*kv.Set, fn func(member []byte) bool) (plain bool) {
 	sets = slices.DeleteFunc(sets, func(s *kv.Set) bool { return !s.Exists() })
 	if len(sets) == 1 {
 		x.eachText(sets[0], fn)
-		return
+		return false
 	}
 	var seen kv.Members
 	for _, s := range sets {
@@ -69,21 +69,23 @@ func (x *Ctx) eachInAny(sets []*kv.Set, fn func(member []byte) bool) {
 			return true
 		})
 	}
+	return false
 }
 
-// eachFirstOnly calls fn with the members of the first set that no other has. As in Redis it
-// looks each of them up in the others, or else collects the members of these, whichever is
-// less work.
-func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) {
+// eachFirstOnly calls fn with the members of the first set that no other has. It looks each of
+// them up in the others, or else collects the members of these, whichever is less work; Redis
+// decides so by the same formula. plain tells that Redis has taken the members away from
+// a copy of the first set that is no intset: the result is none either.
+func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) (plain bool) {
 	first, others := sets[0], slices.DeleteFunc(sets[1:], func(s *kv.Set) bool { return !s.Exists() })
 	if !first.Exists() {
-		return
+		return false
 	}
-	total := int64(0)
+	total := first.Len()
 	for _, s := range others {
 		total += s.Len()
 	}
-	if first.Len()*int64(len(others))/2 <= first.Len()+total {
+	if first.Len()*int64(len(others)+1)/2 <= total {
 		slices.SortStableFunc(others, func(a, b *kv.Set) int { return int(b.Len() - a.Len()) })
 		x.eachText(first, func(m []byte) bool {
 			for _, s := range others {
@@ -93,7 +95,7 @@ func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) {
 			}
 			return fn(m)
 		})
-		return
+		return false
 	}
 	var out kv.Members
 	for _, s := range others {
@@ -102,29 +104,32 @@ func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) {
 			return true
 		})
 	}
-	x.eachText(first, func(m []byte) bool { return out.Has(m) || fn(m) })
+	plain = first.Len() > x.Store.Limits().SetIntset
+	x.eachText(first, func(m []byte) bool {
+		_, isInt := resp.ParseInt(m)
+		plain = plain || !isInt
+		return out.Has(m) || fn(m)
+	})
+	return plain
 }
 
-// replyMembers replies what each calls its argument with, as a set.
-func (x *Ctx) replyMembers(each func(fn func(member []byte) bool)) {
+// replyMembers replies what op calls its argument with, as a set.
+func (x *Ctx) replyMembers(op algebra, sets []*kv.Set) {
 	at, n := len(x.Client.Out), 0
-	each(func(m []byte) bool {
+	op(x, sets, func(m []byte) bool {
 		x.Bulk(m)
 		n++
 		return true
 	})
-	end := len(x.Client.Out)
-	x.Set(n)
-	head := append(make([]byte, 0, 24), x.Client.Out[end:]...)
-	x.Client.Out = x.Client.Out[:end]
-	x.insert(at, head)
+	var head [24]byte
+	x.insert(at, resp.AppendSet(head[:0], n, x.resp3()))
 }
 
-// storeMembers makes the command's first key the set of what each calls its argument
+// storeMembers makes the command's first key the set of what op calls its argument
 // with, and replies its size.
-func (x *Ctx) storeMembers(each func(fn func(member []byte) bool)) {
+func (x *Ctx) storeMembers(op algebra, sets []*kv.Set) {
 	var result kv.Members
-	each(func(m []byte) bool {
+	result.Plain = op(x, sets, func(m []byte) bool {
 		result.Add(m)
 		return true
 	})
@@ -135,31 +140,31 @@ func (x *Ctx) storeMembers(each func(fn func(member []byte) bool)) {
 	x.Int(int64(result.Len()))
 }
 
-// algebra is one of eachCommon, eachInAny and eachFirstOnly.
-type algebra func(x *Ctx, sets []*kv.Set, fn func(member []byte) bool)
+// algebra is one of intersection, eachInAny and eachFirstOnly. plain tells that the set of
+// the members is not to be an intset.
+type algebra func(x *Ctx, sets []*kv.Set, fn func(member []byte) bool) (plain bool)
 
 // combine replies the result of an operation on the sets of keys, or stores it.
 func (x *Ctx) combine(op algebra, keys [][]byte, store bool) {
 	sets, _, ok := x.readSets(keys)
-	if !ok {
-		return
-	}
-	each := func(fn func(member []byte) bool) { op(x, sets, fn) }
-	if store {
-		x.storeMembers(each)
-	} else {
-		x.replyMembers(each)
+	switch {
+	case !ok:
+	case store:
+		x.storeMembers(op, sets)
+	default:
+		x.replyMembers(op, sets)
 	}
 }
 
 // intersection is eachCommon for sets that may not exist.
-func intersection(x *Ctx, sets []*kv.Set, fn func(member []byte) bool) {
+func intersection(x *Ctx, sets []*kv.Set, fn func(member []byte) bool) (plain bool) {
 	for _, s := range sets {
 		if !s.Exists() {
-			return
+			return false
 		}
 	}
 	x.eachCommon(sets, fn)
+	return false
 }
 
 func cmdSinter(x *Ctx)      { x.combine(intersection, x.Args[1:], false) }
