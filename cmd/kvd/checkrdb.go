@@ -78,7 +78,7 @@ func runCheckRDB(stdout, stderr io.Writer, path string) int {
 		switch {
 		case rep.Checksum:
 			fmt.Fprintf(stdout, "[offset %d] Checksum OK\n", rep.Bytes)
-		default:
+		case rep.Version >= checksumVersion:
 			fmt.Fprintf(stdout, "[offset %d] RDB file was saved with checksum disabled: no check performed.\n", rep.Bytes)
 		}
 		fmt.Fprintf(stdout, "[offset %d] \\o/ RDB looks OK! \\o/\n", rep.Bytes)
@@ -95,6 +95,9 @@ func runCheckRDB(stdout, stderr io.Writer, path string) int {
 	}
 	return 0
 }
+
+// checksumVersion is the first version of files that have a checksum.
+const checksumVersion = 5
 
 // openDump opens a dump and returns its size.
 func openDump(path string) (*os.File, int64, error) {

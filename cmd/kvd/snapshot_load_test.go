@@ -23,18 +23,18 @@ func damaged(t *testing.T, dir string, good []byte) map[string]string {
 	t.Helper()
 	flipped := bytes.Clone(good)
 	flipped[len(good)/2] ^= 16
-	list, err := os.ReadFile(goldenDumps + "list.rdb")
+	function, err := os.ReadFile(goldenDumps + "function.rdb")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"flipped": flipped, "cut": good[:len(good)*2/3], "nosum": good[:len(good)-8], "list": list,
+	for name, b := range map[string][]byte{"flipped": flipped, "cut": good[:len(good)*2/3], "nosum": good[:len(good)-8], "function": function,
 		"empty": nil, "text": []byte("this is no dump at all\n"), "version": append([]byte("REDIS0099"), good[9:]...), "longer": append(bytes.Clone(good), 'x')} {
 		if err := os.WriteFile(filepath.Join(dir, name+".rdb"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	noError(t, os.Mkdir(filepath.Join(dir, "dir.rdb"), 0o700))
-	return map[string]string{"flipped": "offset|checksum", "cut": "offset", "nosum": "offset", "list": "type", "empty": "offset", "text": "RDB", "version": "version",
+	return map[string]string{"flipped": "offset|checksum", "cut": "offset", "nosum": "offset", "function": "function library", "empty": "offset", "text": "RDB", "version": "version",
 		"longer": "", "dir": "directory|regular", "missing": "no such file", "../s": "name", "": "name"}
 }
 

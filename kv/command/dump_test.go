@@ -89,12 +89,41 @@ func TestRestoreErrors(t *testing.T) {
 // TestRestoreOtherTypes: a type that kvd does not have is named in the error.
 func TestRestoreOtherTypes(t *testing.T) {
 	p := newPair(t)
-	p.theirs.do(t, "RPUSH", "list", "a", "b")
-	dump := payload(p.theirs.do(t, "DUMP", "list"))
-	if got := p.ours("RESTORE", "list", "0", dump); !strings.HasPrefix(got, "-ERR Bad data format: values of type 'list") {
-		t.Errorf("RESTORE of a list: %q", got)
+	if got := p.ours("RESTORE", "module", "0", sealed("\x07\x81abcdefgh\x00", 10)); got != "-ERR Bad data format: values of type 'module-2' are not supported\r\n" {
+		t.Errorf("RESTORE of a module's value: %q", got)
 	}
-	if got := p.ours("EXISTS", "list"); got != ":0\r\n" {
+	if got := p.ours("EXISTS", "module"); got != ":0\r\n" {
 		t.Errorf("EXISTS after a refused RESTORE: %q", got)
+	}
+}
+
+// TestRestoreDamaged: what is wrong inside a value is found, and what was there before stays.
+func TestRestoreDamaged(t *testing.T) {
+	p := newPair(t)
+	p.same("CONFIG", "SET", "sanitize-dump-payload", "yes")
+	defer p.same("CONFIG", "SET", "sanitize-dump-payload", "no")
+	p.same("SET", "k", "old")
+	for name, value := range map[string]string{
+		"set, twice":      "\x02\x02\x01a\x01a",
+		"hash, twice":     "\x04\x02\x01a\x01b\x01a\x01c",
+		"zset, twice":     "\x05\x02\x01a12345678\x01a12345678",
+		"set, empty":      "\x02\x00",
+		"list, empty":     "\x12\x00",
+		"hash, cut":       "\x04\x02\x01a\x01b\x01c",
+		"hash, behind":    "\x04\x01\x01a\x01bc",
+		"listpack":        "\x10\x03abc",
+		"listpack, twice": "\x10" + "\x13\x13\x00\x00\x00\x04\x00\x81a\x02\x81b\x02\x81a\x02\x81c\x02\xff",
+		"intset, order":   "\x0b\x0c\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x01\x00",
+		"zset, nan":       "\x05\x01\x01a\x00\x00\x00\x00\x00\x00\xf8\x7f",
+		"stream":          "\x13\x01\x10aaaaaaaaaaaaaaaa\x01x",
+	} {
+		got, want := p.both("RESTORE", "k", "0", sealed(value, 10), "REPLACE")
+		if got != "-ERR Bad data format\r\n" || got != want && name != "hash, behind" {
+			t.Errorf("%s: kvd %q, redis %q", name, got, want)
+		}
+		if got := p.ours("GET", "k"); got != "$3\r\nold\r\n" {
+			t.Errorf("%s: the key is %q", name, got)
+		}
+		p.theirs.do(t, "SET", "k", "old")
 	}
 }

@@ -104,7 +104,9 @@ func (d *Decoder) nextOfDump(ev *Event) error {
 	d.pos++
 	d.key.inBuf, d.key.side = false, nil
 	if d.values == CheckValues {
-		return d.checkValue(t)
+		err := d.checkValue(t)
+		ev.Empty = err == nil && d.val.count == 0
+		return err
 	}
 	if err := d.openValue(t); err != nil {
 		return err
