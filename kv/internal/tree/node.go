@@ -179,10 +179,18 @@ func (nd *node) key(i int) []byte {
 	return nd.recs[from:end:end]
 }
 
+// link returns where in the block of an inner node the child of record i stands.
+func (nd *node) link(i int) int {
+	return headSize + len(nd.slots) + nd.off(i+1) - childSize
+}
+
 // child returns record i of an inner node.
 func (nd *node) child(i int) (ref arena.Ref, count int64) {
 	end := nd.off(i + 1)
-	b := nd.recs[end-childSize : end]
+	return getChild(nd.recs[end-childSize : end])
+}
+
+func getChild(b []byte) (ref arena.Ref, count int64) {
 	return arena.Ref(le.Uint64(b) & (1<<48 - 1)), int64(le.Uint64(b[4:]) >> 16)
 }
 

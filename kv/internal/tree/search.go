@@ -30,7 +30,9 @@ func word(k []byte) uint64 {
 // hunt is the search for a key from the root down: its word, and those of two keys
 // that everything in the node lies between. Most trees are ordered by what is spread
 // evenly (hashes, scores, times), so that a key's place can be guessed from them. A
-// probe of a node that is not in the cache costs more than the division.
+// probe of a node that is not in the cache costs more than the division. At the ends of
+// the tree, where nothing is known of the keys beyond, the last record is looked at
+// first, which is also the fastest for keys that come in order, and then the first.
 type hunt struct {
 	key       []byte
 	w, wl, wh uint64
@@ -38,8 +40,8 @@ type hunt struct {
 
 func newHunt(key []byte) hunt { return hunt{key, word(key), 0, math.MaxUint64} }
 
-// guesses is how many probes are guessed before the rest is halved.
-const guesses = 3
+// guesses is how many probes there are before the rest is halved.
+const guesses = 4
 
 // search returns the first record from lo on whose key is not less than the hunt's, and
 // whether it is that.
@@ -48,10 +50,14 @@ func (nd *node) search(lo int, h *hunt) (i int, found bool) {
 	wl, wh := h.wl, h.wh
 	for try := 0; lo < hi; try++ {
 		m := int(uint(lo+hi) >> 1)
-		if d := wh - wl; try < guesses && d != 0 {
-			s := bits.LeadingZeros64(d)
-			d = d << s >> 32
-			x := (h.w - wl) << s >> 32
+		switch {
+		case wh == math.MaxUint64:
+			m = hi - 1
+		case wl == 0:
+			m = lo
+		case try < guesses && wl < h.w && h.w < wh:
+			s := bits.LeadingZeros64(wh - wl)
+			d, x := (wh-wl)<<s>>32, (h.w-wl)<<s>>32
 			m = min(lo+int(x*uint64(hi-lo)/d), hi-1)
 		}
 		k := nd.key(m)
@@ -63,9 +69,9 @@ func (nd *node) search(lo int, h *hunt) (i int, found bool) {
 			}
 		}
 		if kw < h.w || c < 0 {
-			lo, wl = m+1, kw
+			lo, wl = m+1, max(kw, 1)
 		} else {
-			hi, wh = m, kw
+			hi, wh = m, min(kw, math.MaxUint64-1)
 		}
 	}
 	return lo, false
@@ -170,8 +176,9 @@ func (t *Tree) At(rank int64) (rec Record, ok bool) {
 type path [maxHeight]spot
 
 type spot struct {
-	ref arena.Ref
-	at  int
+	ref  arena.Ref
+	at   int
+	link int // where in the node's block the link to the child stands
 }
 
 // find makes p the path to the first record whose key is not less than key, which may
@@ -181,12 +188,12 @@ func (t *Tree) find(p *path, key []byte) (found bool) {
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
 		i := h.child(&nd)
-		p[level] = spot{ref, i}
+		p[level] = spot{ref, i, nd.link(i)}
 		ref, _ = nd.child(i)
 	}
 	leaf := t.node(ref, 0)
 	i, found := leaf.search(0, &h)
-	p[0] = spot{ref, i}
+	p[0] = spot{ref: ref, at: i}
 	return found
 }
 
@@ -196,8 +203,8 @@ func (t *Tree) seek(p *path, rank int64) {
 	for level := int(t.Height) - 1; level > 0; level-- {
 		nd := t.node(ref, level)
 		i, next, within, n := nd.childAt(rank, count)
-		p[level] = spot{ref, i}
+		p[level] = spot{ref, i, nd.link(i)}
 		ref, rank, count = next, within, n
 	}
-	p[0] = spot{ref, int(rank)}
+	p[0] = spot{ref: ref, at: int(rank)}
 }

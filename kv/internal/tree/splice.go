@@ -235,9 +235,9 @@ func (t *Tree) setLink(p *path, level int, dup, ref arena.Ref, delta int64) aren
 		t.retire(own)
 		own = dup
 	}
-	nd := t.node(own, level)
-	_, count := nd.child(p[level].at)
-	nd.setChild(p[level].at, ref, count+delta)
+	b := t.a.Bytes(own+arena.Ref(p[level].link), childSize)
+	_, count := getChild(b)
+	putChild(b, ref, count+delta)
 	return own
 }
 
