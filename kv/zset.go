@@ -169,15 +169,29 @@ func scoreAt(b []byte, at int) float64 {
 // to 2^62 as such, which makes 0 of -0, others with 17 digits.
 func appendScore(dst []byte, f float64) []byte {
 	const limit = 1 << 62
-	switch {
-	case f >= -limit && f <= limit && f == math.Trunc(f):
+	if f >= -limit && f <= limit && f == math.Trunc(f) {
 		return strconv.AppendInt(dst, int64(f), 10)
+	}
+	return appendFloat(dst, f)
+}
+
+// appendFloat appends a double as C's %.17g writes it.
+func appendFloat(dst []byte, f float64) []byte {
+	switch {
 	case f > math.MaxFloat64:
 		return append(dst, "inf"...)
 	case f < -math.MaxFloat64:
 		return append(dst, "-inf"...)
 	}
 	return strconv.AppendFloat(dst, f, 'g', 17, 64)
+}
+
+// AppendScanned appends a score as ZSCAN shows it: of a set in one block as it stands there.
+func (z *Zset) AppendScanned(dst []byte, score float64) []byte {
+	if z.c.isTree() {
+		return appendFloat(dst, score)
+	}
+	return appendScore(dst, score)
 }
 
 // ZsetCursor is a place between two elements of a sorted set. It is valid until the set is changed.

@@ -147,14 +147,14 @@ func latDistance(a, b float64) float64 {
 
 // geoDistance returns the distance of two positions on a sphere, in metres, by the haversine formula.
 func geoDistance(a, b geoPoint) float64 {
-	v := math.Sin((radians(b.lon) - radians(a.lon)) / 2)
+	v := sin((radians(b.lon) - radians(a.lon)) / 2)
 	if v == 0 {
 		return latDistance(a.lat, b.lat)
 	}
 	latA, latB := radians(a.lat), radians(b.lat)
-	u := math.Sin((latB - latA) / 2)
-	h := float64(u*u) + float64(math.Cos(latA)*math.Cos(latB)*v*v)
-	return 2 * earthRadius * math.Asin(math.Sqrt(h))
+	u := sin((latB - latA) / 2)
+	h := float64(u*u) + float64(cos(latA)*cos(latB)*v*v)
+	return 2 * earthRadius * asin(math.Sqrt(h))
 }
 
 // geoShape is what is looked for: a circle or a box around a position.

@@ -310,7 +310,7 @@ func cmdZscan(x *Ctx) {
 		n += 2
 		x.Bulk(e.Member)
 		var digits [32]byte
-		x.Bulk(resp.AppendFloat(digits[:0], e.Score)) // a string in RESP3 too
+		x.Bulk(z.AppendScanned(digits[:0], e.Score)) // a string in RESP3 too
 	})
 	x.scanReply(at, next, n)
 }

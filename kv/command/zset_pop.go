@@ -1,6 +1,9 @@
 package command
 
-import "kvd/kv"
+import (
+	"kvd/kv"
+	"kvd/kv/resp"
+)
 
 // zpop is what commands that pop elements of sorted sets want.
 type zpop struct {
@@ -21,10 +24,7 @@ func (x *Ctx) zpopOne(p zpop) {
 	}
 	if len(x.Args) == 3 {
 		var ok bool
-		if p.count, ok = x.parseInt(x.Args[2]); !ok {
-			return
-		}
-		if p.count < 0 {
+		if p.count, ok = resp.ParseInt(x.Args[2]); !ok || p.count < 0 {
 			x.Err(errMustBePositive)
 			return
 		}

@@ -57,7 +57,7 @@ func (x *Ctx) zrange(i int, store bool, r zrange) {
 	}
 	from, n := r.ranks(&z)
 	if store {
-		x.storeRange(&z, from, n, r.reverse)
+		x.storeRange(&z, &r, from, n)
 		return
 	}
 	x.zsetElements(n, r.scores)
@@ -230,10 +230,19 @@ func (x *Ctx) walk(z *kv.Zset, from, n int64, reverse bool, fn func(e *kv.ZsetEl
 	}
 }
 
-// storeRange is the end of ZRANGESTORE.
-func (x *Ctx) storeRange(z *kv.Zset, from, n int64, reverse bool) {
+// storeRange is the end of ZRANGESTORE. Redis adds the elements one by one to a listpack, unless it
+// knows beforehand that it has no room for all, and in a listpack -0 is 0.
+func (x *Ctx) storeRange(z *kv.Zset, r *zrange, from, n int64) {
+	limits := x.Store.Limits()
+	block := r.kind != rankRange || n <= limits.ZsetEntries
 	var list zsetList
-	x.walk(z, from, n, reverse, list.add)
+	x.walk(z, from, n, r.reverse, func(e *kv.ZsetElement) {
+		block = block && int64(len(list.elements)) < limits.ZsetEntries && int64(len(e.Member)) <= limits.ZsetValue
+		list.add(e)
+		if block && e.Score == 0 {
+			list.elements[len(list.elements)-1].Score = 0
+		}
+	})
 	x.storeZset(x.Args[1], list.elements, 1)
 }
 

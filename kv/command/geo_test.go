@@ -1,0 +1,162 @@
+package command
+
+import (
+	"math"
+	"testing"
+)
+
+func TestGeo(t *testing.T) {
+	script(t, `
+		GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
+		GEOADD g 13.361389 38.115556 Palermo 2.349014 48.864716 Paris 180 85.05112878 corner -180 -85.05112878 other 0 0 null
+		GEOADD g NX 1 1 Palermo 2 2 new
+		GEOADD g XX CH 1 1 new 2 2 none
+		GEOADD g CH 1 1 new 3 3 new2
+		GEOADD g NX XX 1 1 a
+		GEOADD g 1 1
+		GEOADD g NX CH XX 1 1
+		GEOADD g NX CH XX
+		GEOADD g nx ch nx
+		GEOADD g 1 x a
+		GEOADD g 181 0 a
+		GEOADD g 0 86 a
+		GEOADD g 0 -1e300 a
+		GEOADD g inf 0 a
+		GEOADD g nan 0 a
+		GEOADD g GT 1 1 a
+		ZRANGE g 0 -1 WITHSCORES
+		GEOPOS g Palermo none corner other null new
+		GEOPOS nokey a b
+		GEOPOS g
+		GEOHASH g Palermo none corner other null new
+		GEOHASH nokey a
+		GEODIST g Palermo Catania
+		GEODIST g Palermo Catania km
+		GEODIST g Palermo Catania MI
+		GEODIST g Palermo Catania ft
+		GEODIST g Palermo Catania foo
+		GEODIST g Palermo Catania km x
+		GEODIST g Palermo none
+		GEODIST g Palermo Palermo
+		GEODIST nokey a b
+		GEODIST nokey a b foo
+		GEODIST g corner other km
+		ZADD odd -1 a 1e300 b inf c -inf d 1.5 e 4503599627370496 f 9007199254740993 g 18446744073709551615 h -9e18 i
+		GEOPOS odd a b c d e f g h i
+		GEOHASH odd a b c d e f g h i
+		GEODIST odd a e
+		SET s x
+		GEOPOS s a
+		GEOHASH s a
+		GEODIST s a b
+		GEOADD s 1 1 a
+		GEOADD s 1 x a
+		GEORADIUS s 1 1 1 km
+		GEORADIUS s x 1 1 km
+	`)
+}
+
+func TestGeoSearch(t *testing.T) {
+	script(t, `
+		GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania 12.496366 41.902782 Rome 2.349014 48.864716 Paris 13.4 38.1 near
+		GEORADIUS g 15 37 200 km
+		GEORADIUS g 15 37 200 km WITHDIST WITHCOORD WITHHASH ASC
+		GEORADIUS g 15 37 200 km DESC WITHDIST
+		GEORADIUS g 15 37 200 km COUNT 1
+		GEORADIUS g 15 37 200 km COUNT 1 ANY
+		GEORADIUS g 15 37 200 km COUNT 0
+		GEORADIUS g 15 37 200 km COUNT -1
+		GEORADIUS g 15 37 200 km COUNT x
+		GEORADIUS g 15 37 200 km COUNT
+		GEORADIUS g 15 37 200 km ANY
+		GEORADIUS g 15 37 -1 km
+		GEORADIUS g 15 37 x km
+		GEORADIUS g 15 37 1 foo
+		GEORADIUS g 15 370 1 km
+		GEORADIUS g 15 37 0 km
+		GEORADIUS g 15 37 1e300 km ASC
+		GEORADIUS g 15 37 inf m
+		GEORADIUS g 15 37 200 km FOO
+		GEORADIUS nokey 15 37 200 km
+		GEORADIUS nokey 15 37 200 km FOO
+		GEORADIUS g 15 37 1000 km STORE d
+		ZRANGE d 0 -1 WITHSCORES
+		GEORADIUS g 15 37 1000 km STORE d WITHDIST
+		GEORADIUS g 15 37 1000 km STOREDIST d COUNT 2
+		ZRANGE d 0 -1
+		GEORADIUS g 15 37 1000 km STORE x STOREDIST d STORE e
+		EXISTS x d e
+		GEORADIUS g 15 37 1 m STORE e
+		EXISTS e
+		GEORADIUS nokey 15 37 1 m STORE d
+		EXISTS d
+		GEORADIUS g 15 37 1 m STORE
+		GEORADIUS_RO g 15 37 200 km STORE d
+		GEORADIUS_RO g 15 37 200 km
+		GEORADIUSBYMEMBER g Palermo 200 km WITHDIST ASC
+		GEORADIUSBYMEMBER g none 200 km
+		GEORADIUSBYMEMBER g Palermo x km
+		GEORADIUSBYMEMBER nokey none x y
+		GEORADIUSBYMEMBER nokey none x y STORE d
+		GEORADIUSBYMEMBER nokey none x y ANY
+		GEORADIUSBYMEMBER_RO g Palermo 200 km STORE x
+		GEORADIUSBYMEMBER_RO g Rome 500 mi ASC
+		GEOSEARCH g FROMMEMBER Palermo BYRADIUS 200 km ASC
+		GEOSEARCH g FROMLONLAT 15 37 BYRADIUS 200 km DESC WITHCOORD
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX 400 400 km ASC WITHDIST
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX 400 400 km ASC COUNT 2 ANY WITHDIST
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX -1 400 km
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX x 400 km
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX 1 y km
+		GEOSEARCH g FROMLONLAT 15 37 BYBOX 1 1 foo
+		GEOSEARCH g FROMLONLAT 15 37
+		geosearch g BYRADIUS 1 km
+		GEOSEARCH g FROMLONLAT 15 37 FROMMEMBER Palermo BYRADIUS 1 km
+		GEOSEARCH g FROMMEMBER Palermo FROMLONLAT 15 37 BYRADIUS 1 km
+		GEOSEARCH g FROMMEMBER Palermo FROMMEMBER Rome BYRADIUS 1 km
+		GEOSEARCH g FROMMEMBER Palermo BYRADIUS 1 km BYBOX 1 1 km
+		GEOSEARCH g FROMMEMBER Palermo BYBOX 1 1 km BYRADIUS 1 km
+		GEOSEARCH g FROMMEMBER none BYRADIUS 1 km
+		GEOSEARCH nokey FROMMEMBER none BYRADIUS 1 km
+		GEOSEARCH nokey FROMMEMBER none
+		GEOSEARCH g FROMMEMBER Palermo BYRADIUS 1 km STORE x
+		GEOSEARCH g FROMMEMBER Palermo BYRADIUS 1 km STOREDIST
+		GEOSEARCHSTORE d g FROMMEMBER Palermo BYRADIUS 500 km
+		ZRANGE d 0 -1 WITHSCORES
+		GEOSEARCHSTORE d g FROMMEMBER Palermo BYRADIUS 500 km STOREDIST
+		ZCARD d
+		GEOSEARCHSTORE d g FROMMEMBER Palermo BYRADIUS 500 km WITHDIST
+		GEOSEARCHSTORE d g FROMMEMBER Palermo BYRADIUS 500 km STORE x
+		GEOSEARCHSTORE d g FROMMEMBER Palermo
+		GEOSEARCHSTORE d nokey FROMMEMBER Palermo BYRADIUS 500 km
+		EXISTS d
+		GEOADD edge 180 10 a -180 10 b 179.9 10 c -179.9 10 d 0 85 e 90 85 f -90 -85 g
+		GEOSEARCH edge FROMLONLAT 180 10 BYRADIUS 100 km WITHDIST
+		GEOSEARCH edge FROMLONLAT 180 85.05112878 BYRADIUS 3000 km WITHDIST
+		GEOSEARCH edge FROMLONLAT -180 -85.05112878 BYRADIUS 3000 km WITHDIST
+		GEOSEARCH edge FROMLONLAT 180 85.05112878 BYBOX 30 3000 km WITHDIST
+		GEOSEARCH edge FROMLONLAT 0 0 BYRADIUS 19000 km
+		GEOSEARCH edge FROMLONLAT 0 0 BYRADIUS 19000 km COUNT 3 DESC
+	`)
+}
+
+func TestSortFirst(t *testing.T) {
+	r := newRand(1)
+	for range 2000 {
+		list := make([]float64, r.IntN(200))
+		for i := range list {
+			list[i] = float64(r.IntN(1 + r.IntN(50)))
+		}
+		n := r.IntN(len(list) + 1)
+		sortFirst(list, n, func(a, b *float64) int { return int(*a - *b) })
+		for i := range n {
+			least := math.Inf(1)
+			for _, f := range list[i:] {
+				least = min(least, f)
+			}
+			if list[i] != least {
+				t.Fatalf("%v: [%d] of %d is not in order", list, i, n)
+			}
+		}
+	}
+}
