@@ -244,12 +244,13 @@ func (c *coll) promote() {
 		return
 	}
 	heap := c.tx.s.arena.NewHeap(arena.Data)
-	roots, err := cloneTrees(c.typ, &c.roots, heap)
+	old := c.roots // leaves the stack; c, which is changed far more often, does not
+	roots, err := cloneTrees(c.typ, &old, heap)
 	if err != nil {
 		return
 	}
 	for i := range shapes[c.typ] {
-		c.roots[i].Free()
+		old[i].Free()
 	}
 	c.big = c.tx.s.newBig(c.sh, c.db, heap, &c.id)
 	space := tree.Space{Heap: heap, Guard: &c.big.guard}

@@ -239,14 +239,15 @@ func (c *coll) makeRoom(old, off int64, data []byte) error {
 
 // undoRoom gives a string its old length back, after makeRoom has found no memory.
 func (c *coll) undoRoom(old int64) {
-	t := c.tree(0)
+	t := *c.tree(0) // which leaves the stack; not c
 	if count := (old + ChunkSize - 1) / ChunkSize; t.Count > count {
 		c.tx.must(t.DeleteRange(count, t.Count-count))
 	}
-	if last := t.Count - 1; chunkedLen(t) > old {
+	if last := t.Count - 1; chunkedLen(&t) > old {
 		_, err := t.Edit(last, int(old-last*ChunkSize))
 		c.tx.must(err)
 	}
+	*c.tree(0) = t
 	_ = c.save() // the nodes may have moved
 	c.sh.changes.Add(-1)
 }

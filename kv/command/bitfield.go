@@ -143,7 +143,8 @@ func (x *Ctx) bitfieldWrite(ops []bitfieldOp, size int64) {
 	}
 	grown, writes := !found || it.Len() < size, int64(0)
 	if grown {
-		if _, err := x.Tx.WriteAt(db, key, size-1, []byte{0}); err != nil {
+		x.Scratch = append(x.Scratch[:0], 0)
+		if _, err := x.Tx.WriteAt(db, key, size-1, x.Scratch); err != nil {
 			x.storeErr(err)
 			return
 		}
@@ -220,7 +221,8 @@ func (o *bitfieldOp) write(x *Ctx, it *kv.Item, v uint64) error {
 	binary.BigEndian.PutUint64(b[:], w&^(mask>>shift)|v>>shift)
 	b[8] = b[8]&^byte(mask<<(8-shift)) | byte(v<<(8-shift))
 	n := (int64(shift) + o.width + 7) >> 3
-	_, err := x.Tx.WriteAt(x.Client.db, x.Args[1], at, b[:n])
+	x.Scratch = append(x.Scratch[:0], b[:n]...)
+	_, err := x.Tx.WriteAt(x.Client.db, x.Args[1], at, x.Scratch)
 	return err
 }
 

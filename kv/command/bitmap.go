@@ -89,8 +89,8 @@ func cmdSetbit(x *Ctx) {
 			return
 		}
 	}
-	b := [1]byte{old&^(1<<shift) | byte(on)<<shift}
-	if _, err := x.Tx.WriteAt(x.Client.db, key, at, b[:]); err != nil {
+	x.Scratch = append(x.Scratch[:0], old&^(1<<shift)|byte(on)<<shift)
+	if _, err := x.Tx.WriteAt(x.Client.db, key, at, x.Scratch); err != nil {
 		x.storeErr(err)
 		return
 	}

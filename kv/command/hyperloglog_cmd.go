@@ -156,10 +156,9 @@ func cmdPfcount(x *Ctx) {
 		x.Err(errCorruptHLL)
 		return
 	}
-	var head [hllHeader]byte
-	copy(head[:], h)
-	hll(head[:]).setCached(n)
-	if _, err := x.Tx.WriteAt(x.Client.db, key, 0, head[:]); err != nil {
+	x.Scratch = append(x.Scratch[:0], h[:hllHeader]...)
+	hll(x.Scratch).setCached(n)
+	if _, err := x.Tx.WriteAt(x.Client.db, key, 0, x.Scratch); err != nil {
 		x.storeErr(err)
 		return
 	}
