@@ -12,7 +12,7 @@ import (
 
 // childFiles are the files that hold the path of the forked child, and the functions in them that do
 // not belong to it, or run before the fork.
-var childFiles = []string{"encoder.go", "string.go", "lzf.go", "length.go", "opcode.go", "crc64.go"}
+var childFiles = []string{"encoder.go", "encoder_value.go", "string.go", "lzf.go", "length.go", "opcode.go", "crc64.go"}
 var notInChild = map[string]bool{"NewEncoder": true, "Reset": true, "makeCRCTables": true,
 	"makeCRCShift": true, "crcPower": true, "moduleName": true, "ReadString": true, "readStringHead": true, "": true}
 

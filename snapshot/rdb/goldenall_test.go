@@ -3,9 +3,12 @@ package rdb
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sort"
 	"strings"
 	"testing"
 
@@ -248,4 +251,39 @@ func TestDamagedValues(t *testing.T) {
 // streamBlock is a block with one entry and a count of live ones.
 func streamBlock(live byte) []byte {
 	return listpack(string('0'+rune(live)), "0", "1", "field", "0", "2", "0", "0", "value", "4")
+}
+
+// TestGoldenFieldExpiry: files of servers where the fields of hashes expire.
+func TestGoldenFieldExpiry(t *testing.T) {
+	for _, s := range newStyles {
+		name := "new-" + s.name
+		if *rewrite {
+			if err := os.WriteFile(goldenPath(name), newFile(s.version, s.types), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file, err := os.ReadFile(goldenPath(name))
+		if err != nil || !bytes.Equal(file, newFile(s.version, s.types)) {
+			t.Errorf("%s is not what this code writes: %v", name, err)
+		}
+		all, err := valuesOf(t, NewDecoder(bytes.NewReader(file), DecoderOptions{}))
+		if err != nil || len(all) != len(s.types) {
+			t.Fatalf("%s: %d keys, %v", name, len(all), err)
+		}
+		sameOutline(t, file, 1)
+		var want []string
+		for _, x := range fieldExpiry {
+			e := x.field + "=" + x.value
+			if x.at != 0 {
+				e += fmt.Sprint("=", x.at)
+			}
+			want = append(want, e)
+		}
+		sort.Strings(want)
+		for key, v := range all {
+			if got := v.text(); strings.Join(got, "|") != strings.Join(want, "|") || !slices.Contains(s.types, v.typ) {
+				t.Errorf("%s, %s, %v:\n got %q\nwant %q", name, key, v.typ.NameIn(s.version), got, want)
+			}
+		}
+	}
 }

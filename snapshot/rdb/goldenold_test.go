@@ -5,6 +5,7 @@ import (
 	"math"
 	"sort"
 	"strconv"
+	"strings"
 
 	"kvd/kv/packed"
 )
@@ -253,4 +254,64 @@ func listpack(elements ...string) []byte {
 		b = packed.Append(b, []byte(e))
 	}
 	return b
+}
+
+// fieldExpiry is the hash of the files in which fields expire.
+var fieldExpiry = []struct {
+	field, value string
+	at           int64 // Unix milliseconds, 0 for none
+}{{"a", "1", 0}, {"b", "text", goldenExpiry + 5}, {"c", strings.Repeat("long ", 30), goldenExpiry}, {"17", "", 0}, {"d", "-3", goldenExpiry + 5}}
+
+// newStyles are files in which fields of hashes expire: those of Redis 7.4 and its release candidates, and
+// of Valkey 9, after the formats. No such server can be had here.
+var newStyles = []struct {
+	name    string
+	version int
+	types   []Type
+}{
+	{"redis-7.4-rc", 12, []Type{TypeHashMetadataPreGA, TypeHashListpackExPre}},
+	{"redis-7.4", 12, []Type{TypeHashMetadata, TypeHashListpackEx}},
+	{"valkey-9", 80, []Type{TypeHash2}},
+}
+
+// newFile writes a key "hash" followed by the number of the type for each type.
+func newFile(version int, types []Type) []byte {
+	p := AppendSelectDB(AppendHeader(nil, version), 0)
+	for _, t := range types {
+		p = AppendString(append(p, byte(t)), []byte("hash"+strconv.Itoa(int(t))), nil)
+		p = appendExpiring(p, t, version)
+	}
+	p = append(p, OpEOF)
+	return binary.LittleEndian.AppendUint64(p, UpdateCRC(0, p))
+}
+
+func appendExpiring(p []byte, t Type, version int) []byte {
+	if t == TypeHashMetadata || t == TypeHashListpackEx {
+		p = binary.LittleEndian.AppendUint64(p, goldenExpiry) // the earliest
+	}
+	if t == TypeHashListpackEx || t == TypeHashListpackExPre {
+		var triplets []string
+		for _, i := range []int{2, 1, 4, 0, 3} { // as they expire
+			x := &fieldExpiry[i]
+			triplets = append(triplets, x.field, x.value, strconv.FormatInt(x.at, 10))
+		}
+		return AppendString(p, listpack(triplets...), nil)
+	}
+	p = AppendLen(p, uint64(len(fieldExpiry)))
+	for _, x := range fieldExpiry {
+		ttl := uint64(x.at)
+		switch {
+		case version == maxValkeyVersion:
+			p = AppendString(AppendString(p, []byte(x.field), nil), []byte(x.value), nil)
+			if x.at == 0 {
+				ttl = math.MaxUint64
+			}
+			p = binary.LittleEndian.AppendUint64(p, ttl)
+			continue
+		case t == TypeHashMetadata && x.at != 0:
+			ttl = uint64(x.at-goldenExpiry) + 1
+		}
+		p = AppendString(AppendString(AppendLen(p, ttl), []byte(x.field), nil), []byte(x.value), nil)
+	}
+	return p
 }
