@@ -380,7 +380,7 @@ func (s *Spec) keyFlags(i int, args [][]byte) KeyFlags {
 // setKeyFlags are what SET does with its key: it reads it too with GET.
 func setKeyFlags(args [][]byte) KeyFlags {
 	for _, a := range args[min(3, len(args)):] {
-		if is(a, "get") {
+		if is(a, "get") || is(a, "ifeq") {
 			return KeyRW | KeyAccess | KeyUpdate
 		}
 	}

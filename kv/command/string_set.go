@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"math"
 
 	"kvd/kv"
@@ -19,6 +20,7 @@ const (
 	setPX
 	setEXAT
 	setPXAT
+	setIFEQ
 
 	setSeconds  = setEX | setEXAT
 	setRelative = setEX | setPX
@@ -27,51 +29,56 @@ const (
 )
 
 // setKeyword is an option's keyword: which one it is, which others it does
-// not stand with, and whether a time follows.
+// not stand with, and whether a time, or what to compare with, follows.
 type setKeyword struct {
 	word    string
 	option  setOptions
 	exclude setOptions
-	time    bool
+	value   bool
 }
 
 var setKeywords = []setKeyword{
-	{"nx", setNX, setXX, false},
-	{"xx", setXX, setNX, false},
+	{"nx", setNX, setXX | setIFEQ, false},
+	{"xx", setXX, setNX | setIFEQ, false},
 	{"get", setGet, 0, false},
 	{"keepttl", setKeepTTL, setAnyExpiry &^ setKeepTTL, false},
 	{"ex", setEX, setAnyExpiry &^ setEX, true},
 	{"px", setPX, setAnyExpiry &^ setPX, true},
 	{"exat", setEXAT, setAnyExpiry &^ setEXAT, true},
 	{"pxat", setPXAT, setAnyExpiry &^ setPXAT, true},
+	{"ifeq", setIFEQ, setNX | setXX | setIFEQ, true},
 }
 
 var getexKeywords = append([]setKeyword{
 	{"persist", setPersist, setAnyExpiry &^ setPersist, false},
-}, setKeywords[4:]...)
+}, setKeywords[4:8]...)
 
 // parseSetOptions reads the options args[i:]; time is the argument of the
-// last option that has one. ok is false after a syntax error.
-func (x *Ctx) parseSetOptions(i int, words []setKeyword) (o setOptions, time []byte, ok bool) {
+// last option that has one, compare that of IFEQ. ok is false after a syntax error.
+func (x *Ctx) parseSetOptions(i int, words []setKeyword) (o setOptions, time, compare []byte, ok bool) {
 next:
 	for ; i < len(x.Args); i++ {
 		arg := option(x.Args[i])
 		for k := range words {
 			w := &words[k]
-			if !is(arg, w.word) || o&w.exclude != 0 || w.time && i+1 == len(x.Args) {
+			if !is(arg, w.word) || o&w.exclude != 0 || w.value && i+1 == len(x.Args) {
 				continue
 			}
 			o |= w.option
-			if w.time {
+			switch {
+			case w.option == setIFEQ:
+				i++
+				compare = x.Args[i]
+			case w.value:
 				i++
 				time = x.Args[i]
 			}
 			continue next
 		}
 		x.Err(errSyntax)
-		return 0, nil, false
+		return 0, nil, nil, false
 	}
-	return o, time, true
+	return o, time, compare, true
 }
 
 // expiryAt returns the Unix time in milliseconds that a time argument of
@@ -105,7 +112,7 @@ func cmdSet(x *Ctx) {
 		x.OK()
 		return
 	}
-	o, time, ok := x.parseSetOptions(3, setKeywords)
+	o, time, compare, ok := x.parseSetOptions(3, setKeywords)
 	if !ok {
 		return
 	}
@@ -121,8 +128,16 @@ func cmdSet(x *Ctx) {
 	if o&setGet != 0 && !x.replyString(x.Args[1]) {
 		return
 	}
-	if o&(setNX|setXX) != 0 {
-		if _, found := x.lookupWrite(x.Args[1]); found == (o&setNX != 0) {
+	if o&(setNX|setXX|setIFEQ) != 0 {
+		it, found := x.lookupWrite(x.Args[1])
+		met := found != (o&setNX != 0)
+		if met && o&setIFEQ != 0 {
+			if x.wrongType(it) {
+				return
+			}
+			met = stringIs(&it, compare)
+		}
+		if !met {
 			if o&setGet == 0 {
 				x.Null()
 			}
@@ -131,6 +146,30 @@ func cmdSet(x *Ctx) {
 	}
 	if x.store(start, x.Args[1], x.Args[2], at) && o&setGet == 0 {
 		x.OK()
+	}
+}
+
+// stringIs tells whether a string is text.
+func stringIs(it *kv.Item, text []byte) bool {
+	if it.Len() != int64(len(text)) {
+		return false
+	}
+	for p := it.Pieces(0, it.Len()); p.Next(); {
+		if !bytes.HasPrefix(text, p.Bytes) {
+			return false
+		}
+		text = text[len(p.Bytes):]
+	}
+	return true
+}
+
+func cmdDelifeq(x *Ctx) {
+	it, found := x.lookupWrite(x.Args[1])
+	switch {
+	case !found:
+		x.Int(0)
+	case !x.wrongType(it):
+		x.Bool01(stringIs(&it, x.Args[2]) && x.Tx.Delete(x.Client.db, x.Args[1]))
 	}
 }
 
@@ -156,7 +195,7 @@ func (x *Ctx) setFor(o setOptions) {
 }
 
 func cmdGetex(x *Ctx) {
-	o, time, ok := x.parseSetOptions(2, getexKeywords)
+	o, time, _, ok := x.parseSetOptions(2, getexKeywords)
 	if !ok {
 		return
 	}
