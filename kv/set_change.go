@@ -100,17 +100,22 @@ func (s *Set) Add(members [][]byte) (added int64, err error) {
 	if len(members) == 1 && s.Has(members[0]) { // nothing is copied for it
 		return 0, nil
 	}
-	added, err = s.add(func() (member []byte, ok bool) {
+	added, err = s.add(eachOf(members))
+	if added > 0 {
+		s.c.tx.MarkChanged(added - 1)
+	}
+	return added, err
+}
+
+// eachOf returns a function that returns members one by one.
+func eachOf(members [][]byte) func() (member []byte, ok bool) {
+	return func() (member []byte, ok bool) {
 		if len(members) == 0 {
 			return nil, false
 		}
 		member, members = members[0], members[1:]
 		return member, true
-	})
-	if added > 0 {
-		s.c.tx.MarkChanged(added - 1)
 	}
-	return added, err
 }
 
 // add is Add for the members that next returns; all of them are one change.
@@ -285,30 +290,4 @@ func (s *Set) saveBlock(k *setBlock) error {
 		return nil
 	}
 	return s.c.setPacked(k.enc, k.b)
-}
-
-// StoreSet makes key hold a set of members, without an expiry, whatever it held before; no
-// members delete it. It counts as one change, or none if there is nothing to delete.
-func (tx *Tx) StoreSet(db int, key []byte, members *Members) error {
-	deleted := tx.Delete(db, key)
-	if members.Len() == 0 {
-		return nil
-	}
-	if deleted {
-		tx.MarkChanged(-1)
-	}
-	var s Set
-	if err := tx.OpenSet(&s, db, key); err != nil {
-		return err
-	}
-	s.plain = members.Plain
-	i := 0
-	_, err := s.add(func() (member []byte, ok bool) {
-		if i == members.Len() {
-			return nil, false
-		}
-		i++
-		return members.At(i - 1), true
-	})
-	return err
 }

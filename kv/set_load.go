@@ -22,22 +22,19 @@ func (c *coll) loadSet(r *Record) error {
 
 func (s *Set) load(r *Record) error {
 	if r.Enc == EncFlat {
-		rest, damaged := r.Value, false
-		_, err := s.add(func() (member []byte, ok bool) {
-			if len(rest) == 0 {
-				return nil, false
-			}
-			n, used := binary.Uvarint(rest)
-			if used <= 0 || n > uint64(len(rest)-used) {
-				damaged = true
-				return nil, false
-			}
-			member, rest = rest[used:used+int(n)], rest[used+int(n):]
-			return member, true
-		})
-		if damaged {
-			return firstError(err, errSetRecord)
+		members, err := flatMembers(r.Value)
+		if err != nil {
+			return err
 		}
+		if len(members) >= setBulk {
+			order := s.c.tx.s.hashOrder(len(members), func(i int) []byte { return members[i] })
+			sorted := make([][]byte, len(members))
+			for i, from := range order {
+				sorted[i] = members[from]
+			}
+			members = sorted
+		}
+		_, err = s.add(eachOf(members))
 		return err
 	}
 	if !s.c.exists && setBlockFits(s.c.tx.s.Limits(), r.Value, r.Enc) {
@@ -45,6 +42,19 @@ func (s *Set) load(r *Record) error {
 	}
 	_, err := s.add(setBlockMembers(r.Value, r.Enc))
 	return err
+}
+
+// flatMembers returns the members of a record, which are parts of b.
+func flatMembers(b []byte) (members [][]byte, err error) {
+	for len(b) > 0 {
+		n, used := binary.Uvarint(b)
+		if used <= 0 || n > uint64(len(b)-used) {
+			return nil, errSetRecord
+		}
+		b = b[used:]
+		members, b = append(members, b[:n]), b[n:]
+	}
+	return members, nil
 }
 
 // setBlockFits tells whether a set may lie in one block.

@@ -390,3 +390,62 @@ func TestMembers(t *testing.T) {
 		m.Reset()
 	}
 }
+
+// TestBigSets stores and loads sets whose members are brought into order first.
+func TestBigSets(t *testing.T) {
+	s := openStore(t, Options{Reserve: 1 << 30, Shards: 2, Databases: 1})
+	r := rand.New(rand.NewPCG(5, 5))
+	tx := s.NewTx()
+	lock := func(fn func() error) error {
+		tx.LockAll()
+		defer tx.Unlock()
+		return fn()
+	}
+	want, all, flat := setModel{}, Members{}, []byte(nil)
+	for range 5000 {
+		m := fmt.Appendf(nil, "%0*d", r.IntN(40), r.IntN(1_000_000))
+		if all.Add(m) {
+			want[string(m)] = true
+			flat = append(append(flat, byte(len(m))), m...)
+		}
+	}
+	for range 2 { // the second time it replaces the first
+		if err := lock(func() error { return tx.StoreSet(0, []byte("stored"), &all) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compareSet(t, s, "stored", want)
+	load := func(value []byte, more bool) error {
+		return lock(func() error {
+			return tx.Load(&Record{Key: []byte("loaded"), Type: TypeSet, Enc: EncFlat, Value: value, Append: more}, false)
+		})
+	}
+	half := 0
+	for half < len(flat)/2 {
+		half += 1 + int(flat[half])
+	}
+	if err := load(flat[:half], false); err != nil {
+		t.Fatal(err)
+	}
+	if err := load(flat[half:], true); err != nil {
+		t.Fatal(err)
+	}
+	compareSet(t, s, "loaded", want)
+	if err := load(flat[:len(flat)-1], true); err == nil {
+		t.Error("a damaged record is loaded")
+	}
+	before := s.Changes()
+	if err := lock(func() error { return tx.StoreSet(0, []byte("stored"), new(Members)) }); err != nil || s.Changes() != before+1 {
+		t.Errorf("storing nothing: %v, %d changes", err, s.Changes()-before)
+	}
+	compareSet(t, s, "stored", setModel{})
+	h := takeAll(s)
+	if err := lock(func() error { return tx.StoreSet(0, []byte("full"), &all) }); err != ErrNoMemory {
+		t.Errorf("without memory: %v", err)
+	}
+	compareSet(t, s, "full", setModel{})
+	h.drop()
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
+}

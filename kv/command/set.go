@@ -249,9 +249,13 @@ func (x *Ctx) someRandom() {
 		x.Array(0)
 	case count < 0:
 		x.Array(int(-count))
+		hard := x.Config.OutputLimit("normal").Hard
 		for range -count {
 			v := s.Random()
 			x.setMember(&v)
+			if hard > 0 && int64(len(x.Client.Out)) > hard {
+				return // the client is about to be closed for it
+			}
 		}
 	default:
 		x.Array(int(min(count, s.Len())))
