@@ -83,12 +83,12 @@ func (c *coll) loadStream(r *Record) (err error) {
 	for err == nil && len(l.rest) > 0 {
 		err = l.part()
 	}
-	if err == nil {
-		tail := l.c.tail()
-		putUint32(tail[streamLoading:], l.phase)
-		putUint32(tail[streamLoadGroup:], l.group.id)
-		putUint32(tail[streamLoadConsumer:], l.consumer.id)
-		err = l.Save(1)
+	tail := l.c.tail()
+	putUint32(tail[streamLoading:], l.phase)
+	putUint32(tail[streamLoadGroup:], l.group.id)
+	putUint32(tail[streamLoadConsumer:], l.consumer.id)
+	if failed := l.Save(1); err == nil { // after an error too: what is deleted then is what was saved
+		err = failed
 	}
 	return err
 }

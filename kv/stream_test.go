@@ -1,0 +1,510 @@
+package kv
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"kvd/kv/packed"
+)
+
+// withStream runs fn with the stream at key, under its lock.
+func withStream(t testing.TB, s *Store, key string, fn func(st *Stream)) {
+	t.Helper()
+	tx := s.NewTx()
+	tx.LockKey([]byte(key))
+	defer tx.Unlock()
+	var st Stream
+	if err := tx.OpenStream(&st, 0, []byte(key)); err != nil {
+		t.Fatal(err)
+	}
+	fn(&st)
+}
+
+// checkStream verifies that all that is said of a stream in more than one place agrees.
+func checkStream(t testing.TB, s *Stream) {
+	t.Helper()
+	var e StreamEntry
+	n, last := int64(0), StreamID{}
+	for it := s.Entries(StreamID{}, MaxStreamID, false); it.Next(&e); n++ {
+		if n == 0 && e.ID != s.First || e.ID.Compare(last) <= 0 {
+			t.Fatalf("entry %d is %v behind %v; first is said to be %v", n, e.ID, last, s.First)
+		}
+		last = e.ID
+	}
+	if n != s.Length || last.Compare(s.Last) > 0 || n == 0 && s.First != (StreamID{}) {
+		t.Fatalf("%d entries up to %v, said: %+v", n, last, s.StreamInfo)
+	}
+	back, before := int64(0), MaxStreamID
+	for it := s.Entries(StreamID{}, MaxStreamID, true); it.Next(&e); back++ {
+		if e.ID.Compare(before) >= 0 {
+			t.Fatalf("in reverse %v is behind %v", e.ID, before)
+		}
+		before = e.ID
+	}
+	if back != n {
+		t.Fatalf("%d entries, in reverse %d", n, back)
+	}
+	pending, owned, names := int64(0), int64(0), int64(0)
+	var g StreamGroup
+	for it := s.AllGroups(); it.Next(&g); {
+		checkGroup(t, s, &g)
+		pending, names = pending+g.Pending, names+g.Consumers
+		var c StreamConsumer
+		for consumers := s.Consumers(&g); consumers.Next(&c); {
+			owned += c.Pending
+		}
+	}
+	if pending != owned || pending != s.c.tree(streamPending).Count || owned != s.c.tree(streamOwned).Count || 2*names != s.c.tree(streamConsumers).Count {
+		t.Fatalf("%d pending, %d owned, %d consumers; in the trees %d, %d, %d", pending, owned, names,
+			s.c.tree(streamPending).Count, s.c.tree(streamOwned).Count, s.c.tree(streamConsumers).Count)
+	}
+}
+
+func checkGroup(t testing.TB, s *Stream, g *StreamGroup) {
+	t.Helper()
+	var p, own StreamPending
+	for it := s.AllPending(g, StreamID{}); it.Next(&p); {
+		name := s.ConsumerName(g, &p)
+		var c StreamConsumer
+		if name == nil || !s.Consumer(g, name, &c) || !p.Of(&c) {
+			t.Fatalf("%s: %v is pending for nobody", g.Name, p.ID())
+		}
+		it := s.AllPendingOf(g, &c, p.ID())
+		if !it.Next(&own) || own.ID() != p.ID() {
+			t.Fatalf("%s: %s does not have %v", g.Name, name, p.ID())
+		}
+	}
+}
+
+// streamForm returns all of a stream in the form in which it is loaded, one slice for each part.
+func streamForm(v *StreamView) (parts [][]byte) {
+	num := func(b []byte, n ...uint64) []byte {
+		for _, x := range n {
+			b = binary.LittleEndian.AppendUint64(b, x)
+		}
+		return b
+	}
+	text := func(b, s []byte) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	var n StreamNode
+	for it := v.AllNodes(); it.Next(&n); {
+		parts = append(parts, text(append([]byte{StreamPartNode}, n.Key...), n.Listpack))
+	}
+	parts = append(parts, num([]byte{StreamPartHeader}, uint64(v.Length), v.Last.Ms, v.Last.Seq, v.First.Ms, v.First.Seq, v.MaxDeleted.Ms, v.MaxDeleted.Seq, v.Added))
+	var g StreamGroup
+	for groups := v.AllGroups(); groups.Next(&g); {
+		parts = append(parts, num(text([]byte{StreamPartGroup}, g.Name), g.Last.Ms, g.Last.Seq, uint64(g.EntriesRead)))
+		var p StreamPending
+		for it := v.Pending(&g); it.Next(&p); {
+			parts = append(parts, num(append([]byte{StreamPartPending}, p.Key...), uint64(p.DeliveredAt), uint64(p.Deliveries)))
+		}
+		var c StreamConsumer
+		for consumers := v.Consumers(&g); consumers.Next(&c); {
+			parts = append(parts, num(text([]byte{StreamPartConsumer}, c.Name), uint64(c.SeenAt)))
+			for it := v.PendingOf(&g, &c); it.Next(&p); {
+				parts = append(parts, append([]byte{StreamPartOwner}, p.Key...))
+			}
+		}
+	}
+	return append(parts, []byte{StreamPartEnd})
+}
+
+// streamBytes returns the form of the stream at key as a whole; nil if there is none.
+func streamBytes(s *Store, key string) []byte {
+	it, ok := s.peek(0, key)
+	if !ok {
+		return nil
+	}
+	v := it.Stream()
+	return bytes.Join(streamForm(&v), nil)
+}
+
+// streamStep changes a stream at random.
+type streamStepper struct {
+	*rand.Rand
+	now int64
+}
+
+func (r *streamStepper) id(s *Stream) StreamID {
+	if r.IntN(10) == 0 {
+		return StreamID{r.Uint64(), r.Uint64()}
+	}
+	return StreamID{s.Last.Ms - min(s.Last.Ms, uint64(r.IntN(60))), uint64(r.IntN(3))}
+}
+
+func (r *streamStepper) args() (args [][]byte) {
+	for range 1 + r.IntN(3) {
+		args = append(args, fmt.Appendf(nil, "f%d", r.IntN(3)), bytes.Repeat([]byte{byte('0' + r.IntN(40))}, r.IntN(30)))
+	}
+	return args
+}
+
+func (r *streamStepper) step(t testing.TB, s *Stream) {
+	t.Helper()
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var g StreamGroup
+	var c StreamConsumer
+	name := fmt.Appendf(nil, "group%d", r.IntN(3))
+	r.now++
+	switch n := r.IntN(20); {
+	case !s.Exists() || n < 8:
+		ok(s.Append(StreamID{s.Last.Ms + uint64(r.IntN(2)), s.Last.Seq + 1}, r.args()))
+	case n == 8:
+		_, err := s.Remove([]StreamID{r.id(s), r.id(s), r.id(s)})
+		ok(err)
+	case n == 9:
+		_, err := s.Trim(StreamTrim{ByID: r.IntN(2) == 0, MaxLen: max(s.Length-int64(r.IntN(30)), 0), MinID: r.id(s), Approx: r.IntN(2) == 0, Limit: int64(r.IntN(3) * 10)})
+		ok(err)
+	case !s.Group(name, &g):
+		created, err := s.CreateGroup(name, r.id(s), int64(r.IntN(5))-1, &g)
+		ok(err)
+		if !created {
+			t.Fatal("the group was not there, and is not made")
+		}
+	case n == 10:
+		if r.IntN(5) == 0 {
+			ok(s.DestroyGroup(&g))
+		}
+	default:
+		consumer := fmt.Appendf(nil, "consumer%d", r.IntN(4))
+		if !s.Consumer(&g, consumer, &c) {
+			ok(s.CreateConsumer(&g, consumer, r.now, &c))
+		} else if n == 11 && r.IntN(3) == 0 {
+			ok(s.DeleteConsumer(&g, &c))
+			return
+		}
+		var e StreamEntry
+		for it, left := s.Entries(r.id(s), MaxStreamID, false), r.IntN(8); left > 0 && it.Next(&e); left-- {
+			ok(s.Deliver(&g, &c, e.ID, &StreamPending{DeliveredAt: r.now, Deliveries: int64(left)}))
+			if e.ID.Compare(g.Last) > 0 {
+				s.Read(&g, e.ID)
+			}
+		}
+		ok(s.PutGroup(&g))
+		if n > 14 {
+			_, err := s.Ack(&g, r.id(s))
+			ok(err)
+		}
+	}
+}
+
+// Streams that are changed at random stay whole, and a cut keeps what they were.
+func TestStreamChanges(t *testing.T) {
+	s := openStore(t, Options{})
+	l := DefaultLimits()
+	l.StreamEntries, l.StreamBytes = 9, 300
+	s.SetLimits(l)
+	r := &streamStepper{Rand: rand.New(rand.NewPCG(5, 6))}
+	var v *View
+	was := map[string][]byte{}
+	for i := range 6000 {
+		key := fmt.Sprint("stream", r.IntN(3))
+		withStream(t, s, key, func(st *Stream) {
+			r.step(t, st)
+			if err := st.Save(1); err != nil {
+				t.Fatal(err)
+			}
+			if i%7 == 0 {
+				checkStream(t, st)
+			}
+		})
+		if i%200 != 0 {
+			continue
+		}
+		mustCheck(t, s)
+		if v != nil {
+			if got := viewStreams(v); len(got) != len(was) {
+				t.Fatalf("%d streams in the View, not %d", len(got), len(was))
+			} else {
+				for k, b := range was {
+					if !bytes.Equal(got[k], b) {
+						t.Fatalf("%s is not what it was at the cut", k)
+					}
+				}
+			}
+			_ = v.Close()
+		}
+		var err error
+		if v, err = s.Freeze(FreezeOptions{Mode: ModeThread}); err != nil {
+			t.Fatal(err)
+		}
+		clear(was)
+		for n := range 3 {
+			key := fmt.Sprint("stream", n)
+			if b := streamBytes(s, key); b != nil {
+				was[key] = b
+			}
+		}
+	}
+	_ = v.Close()
+}
+
+func viewStreams(v *View) map[string][]byte {
+	all := map[string][]byte{}
+	for shard := range v.Shards() {
+		w := v.Walk(shard)
+		for e := (Entry{}); w.Next(&e); {
+			sv := e.Stream()
+			all[string(e.Key)] = bytes.Join(streamForm(&sv), nil)
+		}
+	}
+	return all
+}
+
+// randomStream makes a stream at key.
+func randomStream(t testing.TB, s *Store, key string, seed uint64, steps int) {
+	t.Helper()
+	r := &streamStepper{Rand: rand.New(rand.NewPCG(seed, 7))}
+	withStream(t, s, key, func(st *Stream) {
+		for range steps {
+			r.step(t, st)
+		}
+		if err := st.Save(1); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// loadParts loads parts, cut into Records at random, as the stream at key.
+func loadParts(s *Store, key string, parts [][]byte, r *rand.Rand) error {
+	tx := s.NewTx()
+	tx.LockKey([]byte(key))
+	defer tx.Unlock()
+	rec := Record{Key: []byte(key), Type: TypeStream, Enc: EncStream}
+	for i, p := range parts {
+		rec.Value = append(rec.Value, p...)
+		if i+1 < len(parts) && r.IntN(4) > 0 {
+			continue
+		}
+		if err := tx.Load(&rec, true); err != nil {
+			return err
+		}
+		rec.Value, rec.Append = rec.Value[:0], true
+	}
+	return nil
+}
+
+func TestLoadStream(t *testing.T) {
+	s := openStore(t, Options{})
+	l := DefaultLimits()
+	l.StreamEntries = 7
+	s.SetLimits(l)
+	r := rand.New(rand.NewPCG(1, 2))
+	for seed := range uint64(60) {
+		randomStream(t, s, "from", seed, 300)
+		it, _ := s.peek(0, "from")
+		v := it.Stream()
+		if err := loadParts(s, "to", streamForm(&v), r); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(streamBytes(s, "to"), streamBytes(s, "from")) {
+			t.Fatalf("seed %d: what was loaded is another stream", seed)
+		}
+		withStream(t, s, "to", func(st *Stream) {
+			checkStream(t, st)
+			steps := &streamStepper{Rand: r}
+			for range 100 {
+				steps.step(t, st)
+			}
+			if err := st.Save(1); err != nil {
+				t.Fatal(err)
+			}
+			checkStream(t, st)
+		})
+		mustCheck(t, s)
+	}
+}
+
+// old returns the parts as RDB type 15 has them.
+func oldStreamForm(parts [][]byte) (old [][]byte) {
+	for _, p := range parts {
+		switch p[0] {
+		case StreamPartHeader:
+			p = append([]byte{StreamPartHeaderOld}, p[1:25]...)
+		case StreamPartGroup:
+			p = append([]byte{StreamPartGroupOld}, p[1:len(p)-8]...)
+		}
+		old = append(old, p)
+	}
+	return old
+}
+
+func TestLoadOldStream(t *testing.T) {
+	s := openStore(t, Options{})
+	var g StreamGroup
+	withStream(t, s, "from", func(st *Stream) {
+		for i := range uint64(10) {
+			if err := st.Append(StreamID{i + 1, 0}, [][]byte{[]byte("a"), []byte("b")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := st.Trim(StreamTrim{MaxLen: 6}); err != nil {
+			t.Fatal(err)
+		}
+		for i, last := range []StreamID{{}, {5, 0}, {7, 0}, {10, 0}} {
+			if _, err := st.CreateGroup(fmt.Append(nil, i), last, UnknownEntriesRead, &g); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := st.Save(1); err != nil {
+			t.Fatal(err)
+		}
+	})
+	it, _ := s.peek(0, "from")
+	v := it.Stream()
+	if err := loadParts(s, "to", oldStreamForm(streamForm(&v)), rand.New(rand.NewPCG(1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	withStream(t, s, "to", func(st *Stream) {
+		if st.Length != 6 || st.Added != 6 || st.First != (StreamID{5, 0}) || st.Last != (StreamID{10, 0}) {
+			t.Errorf("%+v", st.StreamInfo)
+		}
+		groups := st.AllGroups()
+		for i, read := range []int64{0, 1, UnknownEntriesRead, 6} {
+			if groups.Next(&g); g.EntriesRead != read {
+				t.Errorf("group %d has read %d, not %d", i, g.EntriesRead, read)
+			}
+		}
+	})
+}
+
+// Streams that are not well formed are refused, and nothing is left of them.
+func TestLoadMalformedStream(t *testing.T) {
+	s := openStore(t, Options{})
+	randomStream(t, s, "from", 3, 200)
+	it, _ := s.peek(0, "from")
+	v := it.Stream()
+	form := streamForm(&v)
+	at := func(kind byte) int {
+		for i, p := range form {
+			if p[0] == kind {
+				return i
+			}
+		}
+		t.Fatalf("no part %c", kind)
+		return 0
+	}
+	kinds := []byte{StreamPartNode, StreamPartHeader, StreamPartGroup, StreamPartPending, StreamPartConsumer, StreamPartOwner}
+	for _, kind := range kinds {
+		i := at(kind)
+		variants := map[string][][]byte{
+			"twice":     append(append(append([][]byte{}, form[:i+1]...), form[i]), form[i+1:]...),
+			"cut short": append(append([][]byte{}, form[:i]...), form[i][:len(form[i])-1]),
+			"at end":    append(append([][]byte{}, form...), form[i]),
+		}
+		if kind != StreamPartGroup && kind != StreamPartConsumer && kind != StreamPartNode {
+			variants["missing"] = append(append([][]byte{}, form[:i]...), form[i+1:]...)
+		}
+		for name, parts := range variants {
+			if err := loadParts(s, "to", parts, rand.New(rand.NewPCG(1, 1))); !errors.Is(err, ErrStream) {
+				t.Errorf("%c %s: %v", kind, name, err)
+			}
+			if _, ok := s.peek(0, "to"); ok {
+				t.Errorf("%c %s: something is left", kind, name)
+			}
+		}
+	}
+	mustCheck(t, s)
+}
+
+// What the saver reads of a stream allocates nothing.
+func TestStreamViewAllocatesNothing(t *testing.T) {
+	s := openStore(t, Options{})
+	randomStream(t, s, "from", 4, 3000)
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	entries, pending := 0, 0
+	allocs := testing.AllocsPerRun(5, func() {
+		for shard := range v.Shards() {
+			w := v.Walk(shard)
+			for e := (Entry{}); w.Next(&e); {
+				sv := e.Stream()
+				n, p := readAll(&sv)
+				entries, pending = entries+n, pending+p
+			}
+		}
+	})
+	if allocs != 0 || entries == 0 || pending == 0 {
+		t.Errorf("%v allocations, %d entries, %d pending", allocs, entries, pending)
+	}
+}
+
+// readAll goes through all of a stream.
+func readAll(v *StreamView) (entries, pending int) {
+	var n StreamNode
+	for it := v.AllNodes(); it.Next(&n); {
+		entries += len(n.Listpack)
+	}
+	var e StreamEntry
+	var field, value packed.Value
+	for it := v.Entries(); it.Next(&e); {
+		for it.Field(&field, &value) {
+			entries++
+		}
+	}
+	var g StreamGroup
+	for groups := v.AllGroups(); groups.Next(&g); {
+		var p StreamPending
+		for it := v.Pending(&g); it.Next(&p); {
+			pending++
+		}
+		var c StreamConsumer
+		for consumers := v.Consumers(&g); consumers.Next(&c); {
+			for it := v.PendingOf(&g, &c); it.Next(&p); {
+				pending++
+			}
+		}
+	}
+	return entries, pending
+}
+
+// FuzzLoadStream loads bytes of unknown origin: they are refused, or make a stream that is
+// whole and can be changed.
+func FuzzLoadStream(f *testing.F) {
+	s, err := Open(Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = s.Close() })
+	for seed := range uint64(6) {
+		randomStream(f, s, "from", seed, 40)
+		f.Add(streamBytes(s, "from"), uint64(0))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, mutate uint64) {
+		b = bytes.Clone(b)
+		for ; mutate != 0 && len(b) > 0; mutate >>= 20 { // more of it than the fuzzer does at a time
+			b[mutate>>8&0xfff%uint64(len(b))] = byte(mutate)
+		}
+		if err := loadParts(s, "to", [][]byte{b}, rand.New(rand.NewPCG(1, 1))); err != nil {
+			if _, ok := s.peek(0, "to"); ok || !errors.Is(err, ErrStream) {
+				t.Fatal(err, "; something is left: ", ok)
+			}
+			return
+		}
+		withStream(t, s, "to", func(st *Stream) {
+			if getUint32(st.c.tail()[streamLoading:]) == streamComplete {
+				checkStream(t, st)
+			}
+			steps := &streamStepper{Rand: rand.New(rand.NewPCG(1, uint64(len(b))))}
+			for range 20 {
+				if last := st.Last; last.Seq < 1<<63 && last.Ms < 1<<63 {
+					steps.step(t, st)
+				}
+			}
+			if err := st.Save(1); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
