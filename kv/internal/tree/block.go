@@ -57,6 +57,9 @@ func valueIsFar(k, n int) bool {
 // behind on an error.
 func (t *Tree) encode(buf, key, value []byte, flag bool, keyRef, valueRef arena.Ref) (r record, err error) {
 	r = record{keyRef: keyRef, valueRef: valueRef}
+	if t.shape.Keyed && t.shape.Value >= 0 && len(value) != t.shape.Value {
+		return r, errValue
+	}
 	if t.shape.Keyed && len(key) > inlineMax && keyRef == 0 {
 		if r.keyRef, err = t.far(key); err != nil {
 			return r, err

@@ -6,8 +6,11 @@ import (
 	"kvd/kv/internal/arena"
 )
 
-// errRank says that there is no such record: a mistake of the caller.
-var errRank = errors.New("tree: no record at this rank")
+// Mistakes of the caller.
+var (
+	errRank  = errors.New("tree: no record at this rank")
+	errValue = errors.New("tree: a value that has not the length of all")
+)
 
 // Put gives the record with a key a value and a flag, and adds it if there is none.
 func (t *Tree) Put(key, value []byte, flag bool) (added bool, err error) {

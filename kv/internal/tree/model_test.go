@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sort"
 	"testing"
 
@@ -425,9 +426,13 @@ func forShapes(t *testing.T, run func(t *testing.T, s Shape, z sizes, seed uint6
 func TestModel(t *testing.T) {
 	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
 		h := newHarness(t, seed, s, z)
-		for i := range 12000 {
+		steps := 12000
+		if os.Getenv("KVD_LONG") != "" {
+			steps = 1_000_000
+		}
+		for i := range steps {
 			h.step()
-			if i < 300 || i%50 == 0 {
+			if i < 300 || i%(steps/200) == 0 {
 				h.all()
 			}
 		}

@@ -67,7 +67,10 @@ func (t *Tree) spliceOne(p *path, leaf *node, e edit) error {
 	room := 0
 	switch shrinks := e.size < leaf.size(); {
 	case e.size > leaf.cap:
-		room = t.roomFor(p, e.size)
+		room = e.size
+		if e.end == e.at {
+			room = t.roomFor(p, e.size)
+		}
 	case shrinks && arena.RoundSize(e.size) <= leaf.cap*7/8, t.fixed(old):
 		room = e.size
 	}
