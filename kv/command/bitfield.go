@@ -267,14 +267,16 @@ func (o *bitfieldOp) result(old uint64) (v uint64, ok bool) {
 }
 
 // overSigned tells whether base+delta is above what a signed integer of the width can be
-// (1), or below (-1).
+// (1), or below (-1). The differences may wrap around: what Redis makes of a number that is
+// too low for 63 bits by more than they hold is too high, and so it is here.
 func (o *bitfieldOp) overSigned(base, delta int64) int {
 	high := int64(o.mask() >> 1)
 	low := -high - 1
+	up, down := high-base, low-base
 	switch {
-	case base > high, delta > 0 && base >= 0 && delta > high-base, delta > 0 && base < 0 && base+delta > high:
+	case base > high, o.width != 64 && delta > up, base >= 0 && delta > 0 && delta > up:
 		return 1
-	case base < low, delta < 0 && base < 0 && delta < low-base, delta < 0 && base >= 0 && base+delta < low:
+	case base < low, o.width != 64 && delta < down, base < 0 && delta < 0 && delta < down:
 		return -1
 	}
 	return 0
