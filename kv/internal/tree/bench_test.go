@@ -170,3 +170,58 @@ func BenchmarkList(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWhole builds a tree of records in order, copies it and frees it, by record.
+func BenchmarkWhole(b *testing.B) {
+	n := benchSize()
+	for b.Loop() {
+		sp := benchSpace(b)
+		w := NewBuilder(sp, Shape{true, -1})
+		var key [14]byte
+		measure(b, "build", n, func(i int) {
+			binary.BigEndian.PutUint32(key[:], uint32(i))
+			if err := w.Add(key[:], tenBytes, false); err != nil {
+				b.Fatal(err)
+			}
+		})
+		root, err := w.Root()
+		if err != nil {
+			b.Fatal(err)
+		}
+		t := Open(sp, Shape{true, -1}, root)
+		memory(b, &t)
+		start := time.Now()
+		if _, err := t.Clone(sp.Heap.Arena().NewHeap(arena.Data)); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "clone-ns")
+		measure(b, "free-one", 2000, func(int) { t.FreeSome(1) })
+		start = time.Now()
+		t.FreeSome(1000)
+		b.ReportMetric(float64(time.Since(start).Nanoseconds())/1000, "free-1000-ns")
+	}
+}
+
+// BenchmarkGet reads a hash in no order.
+func BenchmarkGet(b *testing.B) {
+	n := benchSize()
+	t := Open(benchSpace(b), Shape{true, -1}, Root{})
+	var buf []byte
+	for i := range n {
+		buf = scattered(buf, i)
+		if _, err := t.Put(buf, tenBytes, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	keys := make([]byte, 0, 14<<20)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 1 << 20 {
+		keys = append(keys, scattered(buf, rng.IntN(n))...)
+	}
+	i := 0
+	for b.Loop() {
+		k := keys[i*14 : i*14+14]
+		i = (i + 1) & (1<<20 - 1)
+		t.Get(k)
+	}
+}
