@@ -17,7 +17,8 @@ import (
 //	redis-2.2       2        zipmap   ziplist     intset  text     Redis 2.2, 2.4
 //	redis-2.6       6        ziplist  ziplist     intset  ziplist  Redis 2.6 – 3.0
 //	redis-3.2       7        ziplist  quicklist   intset  ziplist  Redis 3.2
-//	redis-4         8        ziplist  quicklist   intset  ziplist  Redis 4.0, binary scores; 5.0 – 6.2 (9) alike
+//	redis-4         8        ziplist  quicklist   intset  ziplist  Redis 4.0, binary scores
+//	redis-5         9        ziplist  quicklist   intset  ziplist  Redis 5.0 – 6.2; and streams
 //	plain           10       plain    plain       plain   plain    nothing packed
 type oldStyle struct {
 	name    string
@@ -33,6 +34,7 @@ var oldStyles = []oldStyle{
 	{"redis-2.6", 6, TypeHashZiplist, TypeListZiplist, TypeZsetZiplist, TypeZset},
 	{"redis-3.2", 7, TypeHashZiplist, TypeListQuicklist, TypeZsetZiplist, TypeZset},
 	{"redis-4", 8, TypeHashZiplist, TypeListQuicklist, TypeZsetZiplist, TypeZset2},
+	{"redis-5", 9, TypeHashZiplist, TypeListQuicklist, TypeZsetZiplist, TypeZset2},
 	{"plain", 10, TypeHash, TypeList, TypeZset2, TypeZset2},
 }
 
@@ -49,6 +51,9 @@ func (s *oldStyle) file() []byte {
 		t := s.typeOf(&x)
 		p = AppendString(append(p, byte(t)), []byte(x.key), nil)
 		p = appendOld(p, t, x.elements, table)
+	}
+	if s.version == 9 {
+		p = appendOldStream(p)
 	}
 	p = append(p, OpEOF)
 	if s.version >= checksumVersion {
@@ -127,6 +132,41 @@ func appendOld(p []byte, t Type, elements []string, table *LZFTable) []byte {
 		p = AppendString(p, []byte(e), table)
 	}
 	return p
+}
+
+// appendOldStream appends a stream of type 15: two blocks with an entry deleted, a group with two pending
+// entries of two consumers, and one without.
+func appendOldStream(p []byte) []byte {
+	id := func(ms, seq uint64) string {
+		return string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, ms), seq))
+	}
+	p = AppendString(append(p, byte(TypeStreamListpacks)), []byte("stream"), nil)
+	p = AppendLen(p, 2)
+	p = AppendString(p, []byte(id(1000, 1)), nil)
+	p = AppendString(p, listpack("2", "1", "2", "place", "temperature", "0",
+		"2", "0", "0", "room", "20", "5",
+		"3", "0", "1", "hall", "21", "5",
+		"0", "5", "0", "1", "other", "value", "6"), nil)
+	p = AppendString(p, []byte(id(2000, 0)), nil)
+	p = AppendString(p, listpack("1", "0", "1", "f", "0", "2", "7", "0", "text", "4"), nil)
+	for _, n := range []uint64{3, 2007, 0, 2} { // length, last id; groups
+		p = AppendLen(p, n)
+	}
+	p = AppendString(p, []byte("readers"), nil)
+	for _, n := range []uint64{2007, 0, 2} { // last id; pending
+		p = AppendLen(p, n)
+	}
+	for _, pending := range []string{id(1000, 1), id(2007, 0)} {
+		p = binary.LittleEndian.AppendUint64(append(p, pending...), 1_700_000_000_000)
+		p = AppendLen(p, 3)
+	}
+	p = AppendLen(p, 2) // consumers
+	for i, name := range []string{"alice", "bob"} {
+		p = binary.LittleEndian.AppendUint64(AppendString(p, []byte(name), nil), 1_700_000_000_001)
+		p = append(AppendLen(p, 1), []string{id(1000, 1), id(2007, 0)}[i]...)
+	}
+	p = AppendString(p, []byte("others"), nil)
+	return append(p, 0, 0, 0, 0) // last id; pending, consumers
 }
 
 func appendOldScore(p []byte, t Type, text string) []byte {
