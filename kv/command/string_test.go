@@ -30,10 +30,12 @@ func runScript(p *pair, text string) {
 		rest, about := strings.CutPrefix(line, "~")
 		args := strings.Fields(rest)
 		for i, a := range args {
-			if a == `""` {
-				args[i] = ""
+			if a[0] != '"' {
+				a = `"` + a + `"`
 			}
-			args[i] = strings.ReplaceAll(args[i], `\x00`, "\x00")
+			if text, err := strconv.Unquote(a); err == nil {
+				args[i] = text
+			}
 		}
 		if about {
 			p.about(500, args...)
