@@ -17,7 +17,8 @@ func (l *List) fitsBlock(elems int64, bytes int) bool {
 const packedRoom = 11
 
 // Push adds elements, one after the other, at an end. It counts as many changes. After an
-// error, ErrNoMemory or ErrTooLong, nothing has changed.
+// error, ErrNoMemory or ErrTooLong, nothing has changed, except that of several elements
+// the first may be there, where not even taking them away again finds memory.
 func (l *List) Push(end End, elems [][]byte) error {
 	if len(elems) == 0 {
 		return nil
