@@ -156,11 +156,12 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
+	before := c.tree(0).Count
 	if err := c.makeRoom(old, off, data); err != nil {
 		c.undoRoom(old)
 		return 0, ErrNoMemory
 	}
-	for at := off; at < end; {
+	for at := off; at < min(end, before*ChunkSize); {
 		i := at / ChunkSize
 		b, err := c.editChunk(i, min(size-i*ChunkSize, ChunkSize))
 		c.tx.must(err) // it was made ready just now
@@ -205,8 +206,9 @@ func (c *coll) overlay(dst []byte, at, old, off int64, data []byte) []byte {
 	return dst
 }
 
-// makeRoom makes a string of old bytes ready to be written to: it is long enough, and no
-// chunk that data will change needs memory any more. What its bytes are stays the same.
+// makeRoom makes a string of old bytes ready for data: it is long enough, the chunks that it
+// gets hold their part of data, and no other that data will change needs memory any more.
+// What its first old bytes are stays the same.
 func (c *coll) makeRoom(old, off int64, data []byte) error {
 	t := c.tree(0)
 	end := off + int64(len(data))
@@ -220,17 +222,20 @@ func (c *coll) makeRoom(old, off int64, data []byte) error {
 		}
 		clear(b[old-at:])
 	}
-	for i := count; i*ChunkSize < size; i++ {
-		var chunk []byte
-		if n := size - i*ChunkSize; n <= ChunkSize {
-			chunk = zeroChunk[:n]
-		}
-		if err := t.InsertAt(i, chunk, false); err != nil {
+	for i := off / ChunkSize; i < count && i*ChunkSize < end; i++ {
+		if _, err := c.editChunk(i, min(size-i*ChunkSize, ChunkSize)); err != nil {
 			return err
 		}
 	}
-	for i := off / ChunkSize; i*ChunkSize < end; i++ {
-		if _, err := c.editChunk(i, min(size-i*ChunkSize, ChunkSize)); err != nil {
+	room := slices.Grow(c.tx.scratch(), ChunkSize)[:ChunkSize]
+	defer c.tx.keep(room)
+	for i := count; i*ChunkSize < size; i++ {
+		n := min(size-i*ChunkSize, ChunkSize)
+		chunk := c.overlay(room[:n], i*ChunkSize, old, off, data)
+		if chunk == nil && i*ChunkSize+n == size { // the last one is never left out
+			chunk = zeroChunk[:n]
+		}
+		if err := t.InsertAt(i, chunk, false); err != nil {
 			return err
 		}
 	}
