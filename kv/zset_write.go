@@ -172,11 +172,11 @@ func (z *Zset) putTrees(member []byte, score, cur float64, found bool) error {
 	}
 	old := len(key)
 	key = s.appendHashKey(key, member)
+	z.changed = true // even if it fails: its nodes may lie elsewhere then
 	if _, err := scores.Put(key[:n], nil, minusZero(score)); err != nil {
 		z.c.tx.keep(key)
 		return storeError(err)
 	}
-	z.changed = true
 	var value [8]byte
 	binary.LittleEndian.PutUint64(value[:], math.Float64bits(score))
 	_, err := names.Put(key[old:], value[:], false)
@@ -218,6 +218,7 @@ func (z *Zset) Remove(member []byte) (bool, error) {
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
 	key = z.c.tx.s.appendHashKey(key, member)
+	z.changed = true
 	_, err := z.c.tree(byScore).Delete(key[:n])
 	if err == nil {
 		if _, err = z.c.tree(byMember).Delete(key[n:]); err != nil {
@@ -226,13 +227,13 @@ func (z *Zset) Remove(member []byte) (bool, error) {
 		}
 	}
 	z.c.tx.keep(key)
-	z.changed = z.changed || err == nil
 	return err == nil, storeError(err)
 }
 
 // removeFromTrees removes n elements from a rank on, but not all.
 func (z *Zset) removeFromTrees(from, n int64) (err error) {
 	scores, names := z.c.tree(byScore), z.c.tree(byMember)
+	z.changed = true
 	var rec tree.Record
 	gone := int64(0)
 	key := z.c.tx.scratch()
@@ -242,17 +243,19 @@ func (z *Zset) removeFromTrees(from, n int64) (err error) {
 			break
 		}
 	}
-	z.c.tx.keep(key)
-	if gone == 0 {
-		return storeError(err)
-	}
-	z.changed = true
-	e := scores.DeleteRange(from, gone)
-	if err == nil {
+	if e := scores.DeleteRange(from, gone); e != nil {
 		err = e
-	} else {
-		z.c.tx.must(e)
+		var value [8]byte
+		for c := scores.FromAt(from); gone > 0 && c.Next(&rec); gone-- {
+			var el ZsetElement
+			elementOf(&el, &rec)
+			key = z.c.tx.s.appendHashKey(key[:0], el.Member)
+			binary.LittleEndian.PutUint64(value[:], math.Float64bits(el.Score))
+			_, e := names.Put(key, value[:], false)
+			z.c.tx.must(e)
+		}
 	}
+	z.c.tx.keep(key)
 	return storeError(err)
 }
 

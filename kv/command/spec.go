@@ -142,6 +142,7 @@ type Doc struct {
 type Spec struct {
 	Name       string // lower case; subcommands are "client|list"
 	Arity      int    // negative: at least that many; counts the name(s)
+	Later      int    // how many more than Arity Redis takes since 7.2; COMMAND INFO does not tell
 	Flags      Flags
 	Categories Categories
 	Tips       []string
@@ -209,7 +210,10 @@ func (s *Spec) lockMode(args [][]byte) LockMode {
 
 // arityOK tells whether n arguments (names included) fit the command.
 func (s *Spec) arityOK(n int) bool {
-	return n == s.Arity || s.Arity < 0 && n >= -s.Arity
+	if s.Arity < 0 {
+		return n >= -s.Arity
+	}
+	return n >= s.Arity && n <= s.Arity+s.Later
 }
 
 // allCategories returns the explicit categories and those that the flags imply.

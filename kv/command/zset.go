@@ -263,11 +263,7 @@ func cmdZrevrank(x *Ctx) { x.rank(true) }
 // rank is ZRANK and ZREVRANK, with the option WITHSCORE of Redis 7.2.
 func (x *Ctx) rank(reverse bool) {
 	withScore := len(x.Args) == 4
-	switch {
-	case len(x.Args) > 4:
-		x.Errf(errArity, x.Spec.Name)
-		return
-	case withScore && !is(option(x.Args[3]), "withscore"):
+	if withScore && !is(option(x.Args[3]), "withscore") {
 		x.Err(errSyntax)
 		return
 	}

@@ -68,9 +68,10 @@ func (x *Ctx) zpop(z *kv.Zset, key []byte, p zpop) {
 		x.Bulk(e.Member)
 		x.Double(e.Score)
 	})
+	was := z.Len()
 	err := z.RemoveRange(from, n)
-	if err == nil {
-		err = z.Save(n)
+	if e := z.Save(was - z.Len()); e != nil {
+		err = e
 	}
 	if err != nil {
 		x.Client.Out = x.Client.Out[:start]

@@ -80,12 +80,12 @@ var zsetMemberCommands = []*Spec{
 		},
 	},
 	{
-		Name: "zrank", Arity: 3, Flags: ReadOnly | Fast, Categories: CatSortedSet, First: 1, Last: 1, Step: 1,
+		Name: "zrank", Arity: 3, Later: 1, Flags: ReadOnly | Fast, Categories: CatSortedSet, First: 1, Last: 1, Step: 1,
 		KeySpecs: []KeySpec{keyAt(1, KeyRO|KeyAccess)},
 		Handler:  cmdZrank,
 		Doc: Doc{Summary: "Returns the position of a member, counted from the lowest score.",
 			Since: "2.0.0", Group: "sorted-set", Complexity: "O(log(N)), N being the number of members",
-			Args: []Arg{keyArg("key", 0), valueArg("member", "string")},
+			Args: []Arg{keyArg("key", 0), valueArg("member", "string"), tokenArg("withscore", "WITHSCORE").from("7.2.0").optional()},
 		},
 	},
 	{
@@ -99,12 +99,12 @@ var zsetMemberCommands = []*Spec{
 		},
 	},
 	{
-		Name: "zrevrank", Arity: 3, Flags: ReadOnly | Fast, Categories: CatSortedSet, First: 1, Last: 1, Step: 1,
+		Name: "zrevrank", Arity: 3, Later: 1, Flags: ReadOnly | Fast, Categories: CatSortedSet, First: 1, Last: 1, Step: 1,
 		KeySpecs: []KeySpec{keyAt(1, KeyRO|KeyAccess)},
 		Handler:  cmdZrevrank,
 		Doc: Doc{Summary: "Returns the position of a member, counted from the highest score.",
 			Since: "2.0.0", Group: "sorted-set", Complexity: "O(log(N)), N being the number of members",
-			Args: []Arg{keyArg("key", 0), valueArg("member", "string")},
+			Args: []Arg{keyArg("key", 0), valueArg("member", "string"), tokenArg("withscore", "WITHSCORE").from("7.2.0").optional()},
 		},
 	},
 	{

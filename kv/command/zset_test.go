@@ -365,6 +365,25 @@ func TestZpop(t *testing.T) {
 	`)
 }
 
+// TestZrankWithScore tries what Redis has since 7.2.
+func TestZrankWithScore(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	doString(x, c, "ZADD", "k", "1", "a", "2.5", "b")
+	for _, try := range [][2]string{
+		{"ZRANK k b WITHSCORE", "*2\r\n:1\r\n$3\r\n2.5\r\n"},
+		{"ZREVRANK k b withscore", "*2\r\n:0\r\n$3\r\n2.5\r\n"},
+		{"ZRANK k none WITHSCORE", "*-1\r\n"},
+		{"ZRANK none b WITHSCORE", "*-1\r\n"},
+		{"ZRANK k b FOO", "-ERR syntax error\r\n"},
+		{"ZRANK k b WITHSCORE x", "-ERR wrong number of arguments for 'zrank' command\r\n"},
+	} {
+		if got := doString(x, c, strings.Fields(try[0])...); got != try[1] {
+			t.Errorf("%s: %q, want %q", try[0], got, try[1])
+		}
+	}
+}
+
 // TestBzpopWaits has clients wait for sorted sets.
 func TestBzpopWaits(t *testing.T) {
 	p := newPair(t)
