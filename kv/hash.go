@@ -33,6 +33,8 @@ type Hash struct {
 	now     int64
 	block   []byte // of a packed hash the changed copy, in the Tx's scratch; nil: nothing has changed
 	ttls    bool   // the block has an expiry for each field
+	touched bool   // a tree may not be as its head says
+	strays  bool   // the second tree may have times at which nothing expires
 	changes int64
 	expired int64 // fields removed because they had expired
 }
@@ -48,8 +50,32 @@ func (h *Hash) open(tx *Tx, db int, key []byte, use bool) (err error) {
 	} else {
 		err = tx.peek(&h.c, db, key, TypeHash)
 	}
-	h.ttls = h.c.exists && !h.c.isTree() && h.c.enc == EncListpackEx
+	h.attach()
 	return err
+}
+
+// The tail of a big hash is 0 if none of its fields expires, or when the first does, which may
+// be too early, and whether there are strays.
+const straysBit = 1 << 63
+
+// attach notes what the open collection is.
+func (h *Hash) attach() {
+	switch {
+	case !h.c.exists:
+	case h.c.isTree():
+		h.strays = binary.LittleEndian.Uint64(h.c.tail())&straysBit != 0
+	default:
+		h.ttls = h.c.enc == EncListpackEx
+	}
+}
+
+// setTail is the way back.
+func (h *Hash) setTail() {
+	tail := uint64(h.nextExpiry())
+	if h.strays && tail != 0 {
+		tail |= straysBit
+	}
+	binary.LittleEndian.PutUint64(h.c.tail(), tail)
 }
 
 // peek is open for who does not use the value: it leaves the access clock alone.
@@ -143,8 +169,9 @@ func fieldRecord(r *tree.Record) (at int64, value []byte) {
 // Len returns the number of fields.
 func (h *Hash) Len() int64 {
 	switch {
-	case h.c.isTree():
+	case h.c.isTree() && !h.strays:
 		return h.c.tree(0).Count - h.due()
+	case h.c.isTree():
 	case h.bytes() == nil:
 		return 0
 	case !h.ttls:
@@ -211,13 +238,13 @@ func (h *Hash) Save() error {
 	block := h.block
 	h.block = nil
 	defer tx.keep(block)
-	if h.changes == 0 && h.expired == 0 {
+	if h.changes == 0 && h.expired == 0 && !h.touched {
 		return nil
 	}
 	var err error
 	switch {
 	case h.c.isTree():
-		binary.LittleEndian.PutUint64(h.c.tail(), uint64(h.nextExpiry()))
+		h.setTail()
 		if err = h.c.save(); err == nil && h.c.tree(0).Count == 0 {
 			h.c.remove() // which needs the head as it is now
 			h.changes--
@@ -236,7 +263,7 @@ func (h *Hash) Save() error {
 		tx.MarkChanged(h.changes - 1) // what the collection has counted
 	}
 	tx.s.fields.removed.Add(h.expired)
-	h.changes, h.expired = 0, 0
+	h.changes, h.expired, h.touched = 0, 0, false
 	if h.c.exists {
 		h.noteTimer()
 	}

@@ -15,6 +15,8 @@ import (
 // and the second, in order of time, those that expire:
 //
 //	expiry, 8 bytes BE | hash | field   →  nothing
+//
+// The second may have strays, times at which nothing expires, after a change that found no memory.
 const timeSize = 8
 
 // maxPackedHash is the longest block, in bytes, that a hash is kept in, whatever the limits say.
@@ -145,6 +147,7 @@ func (h *Hash) makeTrees() error {
 		return err
 	}
 	*c.tree(0), *c.tree(1) = fields, times
+	h.touched = true
 	c.tx.keep(h.block)
 	h.block, h.ttls = nil, false
 	return nil
@@ -201,8 +204,12 @@ func (h *Hash) setRecord(field, value []byte, expireAt int64) (added bool, err e
 	default:
 		expireAt = old
 	}
-	if err = h.retime(key, old, expireAt); err != nil {
-		return false, err
+	h.touched = true
+	if expireAt != old && expireAt != NoExpiry {
+		binary.BigEndian.PutUint64(key, uint64(expireAt))
+		if _, err = h.c.tree(1).Put(key, nil, false); err != nil {
+			return false, ErrNoMemory
+		}
 	}
 	n := len(key)
 	if expireAt != NoExpiry {
@@ -211,8 +218,13 @@ func (h *Hash) setRecord(field, value []byte, expireAt int64) (added bool, err e
 		value = key[n:]
 	}
 	if _, err = h.c.tree(0).Put(key[timeSize:n], value, expireAt != NoExpiry); err != nil {
-		h.untime(key[:n], old, expireAt)
+		if expireAt != old {
+			h.dropTime(key[:n], expireAt)
+		}
 		return false, ErrNoMemory
+	}
+	if expireAt != old {
+		h.dropTime(key[:n], old)
 	}
 	if ok && added {
 		h.expired++
@@ -220,45 +232,16 @@ func (h *Hash) setRecord(field, value []byte, expireAt int64) (added bool, err e
 	return added, nil
 }
 
-// retime changes when a field expires in the second tree. Its key is in fieldKey's form. After an
-// error nothing has changed.
-func (h *Hash) retime(key []byte, old, at int64) error {
-	if old == at {
-		return nil
-	}
-	times := h.c.tree(1)
-	if at != NoExpiry {
-		binary.BigEndian.PutUint64(key, uint64(at))
-		if _, err := times.Put(key, nil, false); err != nil {
-			return ErrNoMemory
-		}
-	}
-	if old != NoExpiry {
-		binary.BigEndian.PutUint64(key, uint64(old))
-		if _, err := times.Delete(key); err != nil {
-			h.untime(key, NoExpiry, at)
-			return ErrNoMemory
-		}
-	}
-	return nil
-}
-
-// untime takes retime back.
-func (h *Hash) untime(key []byte, old, at int64) {
-	if old == at {
+// dropTime removes from the second tree that a field expires at at. Its key is in fieldKey's form.
+// Where a cut is live and there is no memory it stays behind: a stray.
+func (h *Hash) dropTime(key []byte, at int64) {
+	if at == NoExpiry {
 		return
 	}
-	times := h.c.tree(1)
-	var err error
-	if old != NoExpiry {
-		binary.BigEndian.PutUint64(key, uint64(old))
-		_, err = times.Put(key, nil, false)
+	binary.BigEndian.PutUint64(key, uint64(at))
+	if _, err := h.c.tree(1).Delete(key); err != nil {
+		h.strays = true
 	}
-	if at != NoExpiry && err == nil {
-		binary.BigEndian.PutUint64(key, uint64(at))
-		_, err = times.Delete(key)
-	}
-	h.c.tx.must(err) // the nodes have been written to just now, and there was room
 }
 
 // SetExpiry changes when a field expires, a Unix time in milliseconds; one that has passed
@@ -313,13 +296,11 @@ func (h *Hash) deleteRecord(field []byte) (deleted bool, err error) {
 		return false, nil
 	}
 	at, _ := fieldRecord(&rec)
-	if err = h.retime(key, at, NoExpiry); err != nil {
-		return false, err
-	}
+	h.touched = true
 	if _, err = h.c.tree(0).Delete(key[timeSize:]); err != nil {
-		h.untime(key, at, NoExpiry)
 		return false, ErrNoMemory
 	}
+	h.dropTime(key, at)
 	if h.gone(at) {
 		h.expired++
 		return false, nil
@@ -330,25 +311,38 @@ func (h *Hash) deleteRecord(field []byte) (deleted bool, err error) {
 
 // removeExpired removes up to max expired fields of a hash of trees.
 func (h *Hash) removeExpired(max int) error {
-	times := h.c.tree(1)
 	for range max {
-		rec, ok := times.At(0)
-		if !ok || !h.gone(int64(binary.BigEndian.Uint64(rec.Key))) {
+		first, ok := h.c.tree(1).At(0)
+		if !ok || !h.gone(int64(binary.BigEndian.Uint64(first.Key))) {
 			return nil
 		}
-		key := append(h.c.tx.scratch(), rec.Key...)
-		at := int64(binary.BigEndian.Uint64(key))
-		_, err := times.Delete(key)
-		if err == nil {
-			if _, err = h.c.tree(0).Delete(key[timeSize:]); err != nil {
-				h.untime(key, at, NoExpiry)
-			}
-		}
+		key := append(h.c.tx.scratch(), first.Key...)
+		err := h.removeDue(key)
 		h.c.tx.keep(key)
 		if err != nil {
 			return ErrNoMemory
 		}
+	}
+	return nil
+}
+
+// removeDue removes a field that the second tree says has expired.
+func (h *Hash) removeDue(key []byte) error {
+	h.touched = true
+	rec, ok := h.c.tree(0).Get(key[timeSize:])
+	if ok {
+		at, _ := fieldRecord(&rec)
+		ok = at == int64(binary.BigEndian.Uint64(key)) // it is no stray
+	}
+	if ok {
+		if _, err := h.c.tree(0).Delete(key[timeSize:]); err != nil {
+			return err
+		}
 		h.expired++
+	}
+	if _, err := h.c.tree(1).Delete(key); err != nil {
+		h.strays = h.strays || ok
+		return err
 	}
 	return nil
 }

@@ -122,19 +122,15 @@ func (tx *Tx) expireFieldsAt(db int, key []byte, max int) (next int64, removed i
 	if h.open(tx, db, key, false) != nil || !h.c.exists {
 		return NoExpiry, 0
 	}
-	if !h.c.isTree() {
-		if next = h.nextExpiry(); next != NoExpiry && next <= h.now {
-			h.edit()
-		}
-	} else if err := h.removeExpired(max); err != nil {
-		return h.now + 1000, 0 // perhaps there is memory later
+	var err error
+	if h.c.isTree() {
+		err = h.removeExpired(max)
+	} else if next = h.nextExpiry(); next != NoExpiry && next <= h.now {
+		h.edit()
 	}
 	removed = int(h.expired)
-	if removed > 0 {
-		if h.Save() != nil {
-			return h.now + 1000, 0
-		}
-		tx.MarkChanged(-1) // the data set is the same for its readers
+	if saveErr := h.Save(); err != nil || saveErr != nil {
+		return h.now + 1000, removed // there may be memory later
 	}
 	if !h.c.exists {
 		return NoExpiry, removed

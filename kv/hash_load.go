@@ -18,7 +18,7 @@ var (
 // have expired are taken too: nobody sees them.
 func (c *coll) loadHash(r *Record) error {
 	h := Hash{c: *c, now: c.tx.Now()}
-	h.ttls = c.exists && !c.isTree() && c.enc == EncListpackEx
+	h.attach()
 	err := h.load(r)
 	*c = h.c
 	return err

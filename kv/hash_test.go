@@ -102,10 +102,10 @@ func checkHash(t *testing.T, h *Hash) {
 			}
 		}
 	}
-	if n != h.c.tree(1).Count {
+	if strays := h.c.tree(1).Count - n; strays < 0 || strays > 0 && !h.strays {
 		t.Fatalf("%d fields expire, the second tree has %d", n, h.c.tree(1).Count)
 	}
-	if min := int64(binary.LittleEndian.Uint64(h.c.tail())); min != h.nextExpiry() {
+	if min := int64(binary.LittleEndian.Uint64(h.c.tail()) &^ straysBit); min != h.nextExpiry() {
 		t.Fatalf("the head says that a field expires at %d, it is %d", min, h.nextExpiry())
 	}
 }
@@ -597,4 +597,131 @@ func TestHashWrongType(t *testing.T) {
 	if n, err := tx.HashLen(0, []byte("none")); n != 0 || err != nil {
 		t.Error(n, err)
 	}
+}
+
+// TestHashNoMemory: a change that finds no memory has changed nothing, in either tree, whether a
+// cut makes it copy nodes or not.
+func TestHashNoMemory(t *testing.T) {
+	for _, freeze := range []bool{false, true} {
+		now := int64(1000)
+		s := openStore(t, Options{Reserve: 1 << 30, Shards: 4, Databases: 1, Clock: func() int64 { return now }})
+		s.SetActiveExpire(false)
+		r := rand.New(rand.NewPCG(5, 5))
+		tx, key := s.NewTx(), []byte("h")
+		m := hashModel{}
+		for range 600 {
+			withKey(tx, key, func() { stepHash(t, tx, key, m, r) })
+		}
+		setFields(t, s, "h", 4000, 2, 1<<40)
+		for i := range 4000 {
+			m[fmt.Sprintf("field:%d", i)] = modelField{fmt.Sprintf("value:%d", i), int64(1-i%2) << 40}
+		}
+		var v *View
+		if freeze {
+			var err error
+			if v, err = s.Freeze(FreezeOptions{Mode: ModeThread}); err != nil {
+				t.Fatal(err)
+			}
+			withKey(tx, key, func() { stepHash(t, tx, key, m, r) })
+		}
+		h := takeAll(s)
+		failed := 0
+		for i := range 12_000 {
+			if i%100 == 0 {
+				h.spare(i / 100 % 2)
+			}
+			f, val := fmt.Sprintf("field:%d", r.IntN(8000)), strings.Repeat("v", r.IntN(3000))
+			at := []int64{NoExpiry, KeepExpiry, 1<<40 + int64(i)}[r.IntN(3)]
+			withKey(tx, key, func() {
+				if !tryHash(t, tx, key, m, r.IntN(3), f, val, at) {
+					failed++
+				}
+			})
+			if i%1500 == 0 {
+				compareHash(t, tx, key, m)
+			}
+		}
+		if failed < 100 {
+			t.Errorf("freeze %v: only %d changes found no memory", freeze, failed)
+		}
+		h.drop()
+		compareHash(t, tx, key, m)
+		if v != nil {
+			if err := v.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// tryHash makes one change, to the model only if there was memory for it.
+func tryHash(t *testing.T, tx *Tx, key []byte, m hashModel, op int, f, val string, at int64) (done bool) {
+	var h Hash
+	if err := tx.OpenHash(&h, 0, key); err != nil {
+		t.Fatal(err)
+	}
+	old, had := m[f]
+	next := modelField{val, at}
+	if at == KeepExpiry {
+		next.at = old.at
+	}
+	var err error
+	switch op {
+	case 0:
+		_, err = h.Set([]byte(f), []byte(val), at)
+	case 1:
+		next.value = old.value
+		_, err = h.SetExpiry([]byte(f), next.at)
+	default:
+		_, err = h.Delete([]byte(f))
+	}
+	if saveErr := h.Save(); saveErr != nil {
+		t.Fatal(saveErr)
+	}
+	switch {
+	case err != nil:
+		return false
+	case op == 2:
+		delete(m, f)
+	case op == 0 || had:
+		m[f] = next
+	}
+	return true
+}
+
+// TestHashConversionNoMemory: a hash that cannot become trees stays one block.
+func TestHashConversionNoMemory(t *testing.T) {
+	s := openStore(t, Options{Reserve: 1 << 30, Shards: 1, Databases: 1})
+	limits := DefaultLimits()
+	limits.HashEntries = 5000
+	s.SetLimits(limits)
+	setFields(t, s, "h", 5000, 2, 1<<50)
+	h := takeAll(s)
+	tx, key := s.NewTx(), []byte("h")
+	failed, done := 0, false
+	for i := 0; i < 500 && !done; i++ {
+		withKey(tx, key, func() {
+			before, _ := tx.HashLen(0, key)
+			_, err := tx.HashSet(0, key, []byte("one more"), []byte("x"))
+			after, _ := tx.HashLen(0, key)
+			it, _ := tx.Peek(0, key)
+			_, packed := it.Packed()
+			if done = err == nil; done {
+				return
+			}
+			if failed++; err != ErrNoMemory || before != after || !packed {
+				t.Errorf("%v: %d fields, then %d", err, before, after)
+			}
+		})
+		h.spare(i % 2)
+	}
+	if failed == 0 || !done {
+		t.Errorf("failed %d times, done: %v", failed, done)
+	}
+	h.drop()
+	withKey(tx, key, func() {
+		if n, _ := tx.HashLen(0, key); n != 5001 {
+			t.Errorf("%d fields", n)
+		}
+	})
 }
