@@ -338,4 +338,50 @@ func fuzzStreams(t *testing.T, n int, limits ...string) {
 		p.same("XREVRANGE", key, "+", "-")
 	}
 	p.same("DEBUG", "DIGEST")
+	f.exchange(p)
+}
+
+// exchange compares the bytes of all streams as DUMP has them, but for the times, and gives
+// each server what the other one has.
+func (f *streamFuzzer) exchange(p *pair) {
+	p.t.Helper()
+	p.both("HELLO", "2")
+	p.setLimits(p.t.(*testing.T), "rdbcompression", "no")
+	payload := func(reply string) string {
+		v, _ := parseReply(reply)
+		s, _ := v.(string)
+		return s
+	}
+	for i := range 5 {
+		key := "x" + strconv.Itoa(i)
+		ours, theirs := p.both("DUMP", key)
+		if len(ours) != len(theirs) {
+			p.t.Errorf("DUMP %s: %d bytes, redis %d", key, len(ours), len(theirs))
+		}
+		if ours[0] != '$' || ours == "$-1\r\n" {
+			continue
+		}
+		if got := p.ours("RESTORE", "from"+key, "0", payload(theirs)); got != "+OK\r\n" {
+			p.t.Errorf("RESTORE of redis' %s: %q", key, got)
+		}
+		if got := p.theirs.do(p.t, "RESTORE", "from"+key, "0", payload(ours)); got != "+OK\r\n" {
+			p.t.Errorf("RESTORE of our %s: %q", key, got)
+		}
+		f.check(p, []string{"XINFO", "STREAM", "from" + key, "FULL", "COUNT", "0"})
+	}
+	p.same("DEBUG", "DIGEST")
+	if p.t.Failed() {
+		return
+	}
+	for i := range 2000 { // what was loaded is good for changes
+		args := f.command()
+		for j := range args {
+			if len(args[j]) == 2 && args[j][0] == 'x' {
+				args[j] = "from" + args[j]
+			}
+		}
+		if f.check(p, args); p.t.Failed() {
+			p.t.Fatalf("after the exchange, command %d: %q", i, args)
+		}
+	}
 }
