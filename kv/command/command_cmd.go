@@ -371,10 +371,11 @@ func (s *Spec) keyFlags(i int, args [][]byte) KeyFlags {
 	if s.FlagsOf != nil {
 		return s.FlagsOf(args)
 	}
-	if i < len(s.KeySpecs) {
+	last := len(s.KeySpecs) - 1
+	if i < last && (s.KeySpecs[i].Index != 0 || s.KeySpecs[i].Keyword != "") {
 		return s.KeySpecs[i].Flags
 	}
-	return s.KeySpecs[len(s.KeySpecs)-1].Flags
+	return s.KeySpecs[last].Flags // also of SORT, whose second are keys that nobody knows
 }
 
 // setKeyFlags are what SET does with its key: it reads it too with GET.
