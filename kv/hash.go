@@ -44,7 +44,10 @@ type Hash struct {
 func (tx *Tx) OpenHash(h *Hash, db int, key []byte) error { return h.open(tx, db, key, true) }
 
 func (h *Hash) open(tx *Tx, db int, key []byte, use bool) (err error) {
-	*h = Hash{now: tx.Now()}
+	if h.c.tx != nil { // it has been used before
+		*h = Hash{}
+	}
+	h.now = tx.Now()
 	if use {
 		err = tx.open(&h.c, db, key, TypeHash)
 	} else {

@@ -191,6 +191,11 @@ func (h *Hash) fieldKey(field []byte) []byte {
 func (h *Hash) setRecord(field, value []byte, expireAt int64) (added bool, err error) {
 	key := h.fieldKey(field)
 	defer func() { h.c.tx.keep(key) }()
+	if h.c.tree(1).Count == 0 && expireAt <= NoExpiry { // there is no expiry to ask for
+		h.touched = true
+		added, err = h.c.tree(0).Put(key[timeSize:], value, false)
+		return added, storeError(err)
+	}
 	old := NoExpiry
 	rec, ok := h.c.tree(0).Get(key[timeSize:])
 	if ok {
@@ -291,6 +296,13 @@ func (h *Hash) Delete(field []byte) (deleted bool, err error) {
 func (h *Hash) deleteRecord(field []byte) (deleted bool, err error) {
 	key := h.fieldKey(field)
 	defer h.c.tx.keep(key)
+	if h.c.tree(1).Count == 0 { // there is no expiry to ask for
+		if deleted, err = h.c.tree(0).Delete(key[timeSize:]); deleted {
+			h.changes++
+		}
+		h.touched = h.touched || deleted || err != nil
+		return deleted, storeError(err)
+	}
 	rec, ok := h.c.tree(0).Get(key[timeSize:])
 	if !ok {
 		return false, nil
