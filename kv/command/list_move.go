@@ -66,29 +66,10 @@ func (x *Ctx) carry(src *kv.List, from, to kv.End) {
 	x.Bulk(elem)
 }
 
-// listReply is the form of the reply of commands that take elements from one of several
-// lists.
-type listReply func(x *Ctx, l *kv.List, key []byte, end kv.End, count int64)
-
-// replyPair is that of BLPOP: the key and the element.
-func replyPair(x *Ctx, l *kv.List, key []byte, end kv.End, _ int64) {
-	at := len(x.Client.Out)
-	x.Array(2)
-	x.Bulk(key)
-	x.popElements(l, end, 1, at, false)
-}
-
-// replyMany is that of LMPOP: the key and an array of elements.
-func replyMany(x *Ctx, l *kv.List, key []byte, end kv.End, count int64) {
-	at := len(x.Client.Out)
-	x.Array(2)
-	x.Bulk(key)
-	x.popElements(l, end, count, at, true)
-}
-
-// popFirst takes elements from the first of the keys that has some. It returns false, and
-// has replied nothing, if none has.
-func (x *Ctx) popFirst(keys [][]byte, end kv.End, count int64, reply listReply) bool {
+// popFirst takes elements from the first of the keys that has some, and replies the key
+// and the element, or with many the key and an array of elements. It returns false, and has
+// replied nothing, if none has.
+func (x *Ctx) popFirst(keys [][]byte, end kv.End, count int64, many bool) bool {
 	for _, key := range keys {
 		if !x.awaits(key) {
 			continue
@@ -98,7 +79,10 @@ func (x *Ctx) popFirst(keys [][]byte, end kv.End, count int64, reply listReply) 
 			return true
 		}
 		if l.Exists() {
-			reply(x, &l, key, end, count)
+			at := len(x.Client.Out)
+			x.Array(2)
+			x.Bulk(key)
+			x.popElements(&l, end, count, at, many)
 			return true
 		}
 	}
@@ -115,7 +99,7 @@ func (x *Ctx) blockingPop(end kv.End) {
 		return
 	}
 	keys := x.Args[1:last]
-	if !x.popFirst(keys, end, 1, replyPair) {
+	if !x.popFirst(keys, end, 1, false) {
 		x.block(blocking{typ: kv.TypeList, timeout: timeout, keys: keys})
 	}
 }
@@ -150,7 +134,7 @@ func (x *Ctx) parseMpop(i int) (keys [][]byte, end kv.End, count int64, ok bool)
 }
 
 func cmdLmpop(x *Ctx) {
-	if keys, end, count, ok := x.parseMpop(1); ok && !x.popFirst(keys, end, count, replyMany) {
+	if keys, end, count, ok := x.parseMpop(1); ok && !x.popFirst(keys, end, count, true) {
 		x.NullArray()
 	}
 }
@@ -161,7 +145,7 @@ func cmdBlmpop(x *Ctx) {
 		return
 	}
 	timeout, ok := x.parseTimeout(x.Args[1], inSeconds)
-	if ok && !x.popFirst(keys, end, count, replyMany) {
+	if ok && !x.popFirst(keys, end, count, true) {
 		x.block(blocking{typ: kv.TypeList, timeout: timeout, keys: keys})
 	}
 }
