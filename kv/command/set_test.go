@@ -188,3 +188,34 @@ func TestSortLocks(t *testing.T) {
 		}
 	}
 }
+
+// TestSetsAllocateNothing: the frequent commands make no garbage, whatever the encoding.
+func TestSetsAllocateNothing(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	for i := range 1000 {
+		doString(x, c, "SADD", "tree", fmt.Sprint("member", i))
+		doString(x, c, "SADD", "ints", fmt.Sprint(i%100))
+		doString(x, c, "SADD", "texts", fmt.Sprint("m", i%50))
+	}
+	for _, key := range []string{"tree", "ints", "texts"} {
+		member := map[string]string{"tree": "member500", "ints": "5000", "texts": "mx"}[key]
+		for _, name := range []string{"SISMEMBER", "SADD", "SREM", "SCARD", "SRANDMEMBER"} {
+			args := [][]byte{[]byte(name), []byte(key), []byte(member)}
+			back := [][]byte{[]byte("SADD"), []byte(key), []byte(member)}
+			switch name {
+			case "SADD":
+				back[0] = []byte("SREM")
+			case "SCARD", "SRANDMEMBER":
+				args = args[:2]
+			}
+			if n := testing.AllocsPerRun(200, func() {
+				x.Do(c, args)
+				x.Do(c, back)
+				c.Out = c.Out[:0]
+			}); n > 0 {
+				t.Errorf("%s of %s, then %s: %.1f allocations", name, key, back[0], n)
+			}
+		}
+	}
+}
