@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/tree"
 	"kvd/kv/packed"
 )
@@ -215,25 +216,52 @@ func (z *Zset) Remove(member []byte) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	err := z.removeRecords(member, score)
+	return err == nil, err
+}
+
+// removeRecords removes a member with that score from both trees, or from none.
+func (z *Zset) removeRecords(member []byte, score float64) error {
+	z.changed = true // even if it fails: the nodes may lie elsewhere then
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
-	key = z.c.tx.s.appendHashKey(key, member)
-	z.changed = true
+	key = z.c.tx.s.appendHashKey(key, key[scoreKeySize:n])
 	_, err := z.c.tree(byScore).Delete(key[:n])
 	if err == nil {
 		if _, err = z.c.tree(byMember).Delete(key[n:]); err != nil {
 			_, e := z.c.tree(byScore).Put(key[:n], nil, minusZero(score))
-			z.c.tx.must(e)
+			z.c.tx.must(e) // the path has just been written to
 		}
 	}
 	z.c.tx.keep(key)
-	return err == nil, storeError(err)
+	return storeError(err)
 }
 
-// removeFromTrees removes n elements from a rank on, but not all.
+// removeFromTrees removes n elements from a rank on, but not all. They go one by one, so that
+// little must be undone where there is no memory; many go at once, unless a cut is
+// live, during which every change takes memory.
 func (z *Zset) removeFromTrees(from, n int64) (err error) {
-	scores, names := z.c.tree(byScore), z.c.tree(byMember)
+	const few = 1000
 	z.changed = true
+	scores := z.c.tree(byScore)
+	if n > few && z.c.sh.guard.Mode == cut.None && (z.c.big == nil || z.c.big.guard.Mode == cut.None) {
+		return z.removeAtOnce(from, n)
+	}
+	var e ZsetElement
+	for ; n > 0 && err == nil; n-- {
+		rec, ok := scores.At(from)
+		if !ok {
+			break
+		}
+		elementOf(&e, &rec)
+		err = z.removeRecords(e.Member, e.Score)
+	}
+	return err
+}
+
+// removeAtOnce removes n elements from a rank on, and whole nodes of byScore at a time.
+func (z *Zset) removeAtOnce(from, n int64) (err error) {
+	scores, names := z.c.tree(byScore), z.c.tree(byMember)
 	var rec tree.Record
 	gone := int64(0)
 	key := z.c.tx.scratch()
@@ -243,15 +271,11 @@ func (z *Zset) removeFromTrees(from, n int64) (err error) {
 			break
 		}
 	}
-	if e := scores.DeleteRange(from, gone); e != nil {
-		err = e
-		var value [8]byte
-		for c := scores.FromAt(from); gone > 0 && c.Next(&rec); gone-- {
-			var el ZsetElement
-			elementOf(&el, &rec)
-			key = z.c.tx.s.appendHashKey(key[:0], el.Member)
-			binary.LittleEndian.PutUint64(value[:], math.Float64bits(el.Score))
-			_, e := names.Put(key, value[:], false)
+	if e := scores.DeleteRange(from, gone); e != nil { // it builds new nodes, one deletion does not
+		for ; gone > 0; gone-- {
+			rec, _ = scores.At(from)
+			key = append(key[:0], rec.Key...)
+			_, e = scores.Delete(key)
 			z.c.tx.must(e)
 		}
 	}
