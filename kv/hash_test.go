@@ -651,6 +651,16 @@ func TestHashNoMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		now = 1<<40 + 6000 // about half have expired, and every stray has had its time
+		for range 100 {
+			s.expireFields(time.Second)
+		}
+		compareHash(t, tx, key, m)
+		now = 1 << 41
+		for range 100 {
+			s.expireFields(time.Second)
+		}
+		compareHash(t, tx, key, m)
 	}
 }
 
@@ -693,13 +703,26 @@ func tryHash(t *testing.T, tx *Tx, key []byte, m hashModel, op int, f, val strin
 func TestHashConversionNoMemory(t *testing.T) {
 	s := openStore(t, Options{Reserve: 1 << 30, Shards: 1, Databases: 1})
 	limits := DefaultLimits()
-	limits.HashEntries = 5000
+	limits.HashEntries, limits.HashValue = 2000, 2000
 	s.SetLimits(limits)
-	setFields(t, s, "h", 5000, 2, 1<<50)
-	h := takeAll(s)
 	tx, key := s.NewTx(), []byte("h")
+	withKey(tx, key, func() {
+		var c Hash
+		if err := tx.OpenHash(&c, 0, key); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2000 {
+			if _, err := c.Set(fmt.Appendf(nil, "%d", i), make([]byte, 2000), NoExpiry); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Save(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	h := takeAll(s)
 	failed, done := 0, false
-	for i := 0; i < 500 && !done; i++ {
+	for i := 0; i < 3000 && !done; i++ {
 		withKey(tx, key, func() {
 			before, _ := tx.HashLen(0, key)
 			_, err := tx.HashSet(0, key, []byte("one more"), []byte("x"))
@@ -713,14 +736,16 @@ func TestHashConversionNoMemory(t *testing.T) {
 				t.Errorf("%v: %d fields, then %d", err, before, after)
 			}
 		})
-		h.spare(i % 2)
+		for range 40 {
+			h.spare(i % 2)
+		}
 	}
 	if failed == 0 || !done {
 		t.Errorf("failed %d times, done: %v", failed, done)
 	}
 	h.drop()
 	withKey(tx, key, func() {
-		if n, _ := tx.HashLen(0, key); n != 5001 {
+		if n, _ := tx.HashLen(0, key); n != 2001 {
 			t.Errorf("%d fields", n)
 		}
 	})
