@@ -54,6 +54,7 @@ type waitQueue struct {
 // key unseen in between.
 type blockState struct {
 	queued atomic.Int64 // keys with a queue: nobody looks further while it is 0
+	moves  atomic.Int64 // waiters with also
 
 	mu     sync.Mutex
 	queues map[waitKey]*waitQueue
@@ -144,6 +145,9 @@ func (s *blockState) enter(w *waiter, keys [][]byte) {
 		s.queues, s.byID, s.groups = map[waitKey]*waitQueue{}, map[int64]*waiter{}, map[waitKey]int{}
 	}
 	s.byID[w.c.ID] = w
+	if len(w.also) > 0 {
+		s.moves.Add(1)
+	}
 	w.keys = make([]waitSeat, 0, len(keys))
 	for _, key := range keys {
 		q := s.queues[waitKey{w.db, string(key)}]
@@ -178,6 +182,9 @@ func (s *blockState) leave(w *waiter) bool {
 		return false
 	}
 	delete(s.byID, w.c.ID)
+	if len(w.also) > 0 {
+		s.moves.Add(-1)
+	}
 	for i := range w.keys {
 		seat := &w.keys[i]
 		q := seat.queue

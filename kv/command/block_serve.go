@@ -1,6 +1,9 @@
 package command
 
 import (
+	"bytes"
+	"slices"
+
 	"kvd/kv"
 	"kvd/kv/resp"
 )
@@ -10,7 +13,6 @@ type ready struct {
 	now   []waitKey // in the order in which they were marked
 	later []waitKey // need other locks than those that are held
 	marks map[waitKey]bool
-	held  [][]byte // locked for a waiter of later, beside those of now
 }
 
 // keyReady notes that a key may have become what a blocked client waits for, because of
@@ -97,20 +99,19 @@ func (x *Ctx) serveReady() {
 	r.now = r.now[:0]
 }
 
-// settleLater serves those who need more locks than the command held. No locks are held.
-// Between the command and this others may have taken what was there.
+// settleLater serves those who need more locks than the command held, which withMoves did
+// not foresee. No locks are held. Between the command and this others may have taken what
+// was there.
 func (x *Ctx) settleLater() {
 	r := &x.ready
 	for i := 0; i < len(r.later); i++ {
 		k := r.later[i]
-		r.held = append(x.state.blocking.alsoKeys(k), []byte(k.key))
-		x.Tx.LockKeys(r.held)
+		x.Tx.LockKeys(append(x.state.blocking.alsoKeys(k), []byte(k.key)))
 		if !x.serveKey(k) {
 			r.later = append(r.later, k)
 		}
 		x.serveReady()
 		x.Tx.Unlock()
-		r.held = nil
 	}
 	clear(r.later)
 	r.later = r.later[:0]
@@ -148,7 +149,7 @@ func (x *Ctx) serveKey(k waitKey) bool {
 		it, _ := x.Tx.Peek(k.db, key)
 		switch {
 		case it.Type == w.typ:
-			if !x.holds(w, k) {
+			if !x.holds(w) {
 				return false
 			}
 			x.serve(w, k)
@@ -164,20 +165,51 @@ func (x *Ctx) serveKey(k waitKey) bool {
 }
 
 // holds tells whether the other keys that w needs to be served are locked.
-func (x *Ctx) holds(w *waiter, k waitKey) bool {
-	if x.Tx.HoldsAll() {
-		return true
-	}
+func (x *Ctx) holds(w *waiter) bool {
 	for _, key := range w.also {
-		found := string(key) == k.key
-		for _, h := range x.ready.held {
-			found = found || string(h) == string(key)
-		}
-		if !found {
+		if !x.Tx.Holds(key) {
 			return false
 		}
 	}
 	return true
+}
+
+// movesAhead is how many waiters for a key withMoves looks at, and how many keys it adds.
+const movesAhead = 64
+
+// withMoves appends to the keys that a command will lock those that BLMOVE would carry
+// elements to if the command puts some into the keys, and from there on. With their locks
+// the command and all that follows from it are one step.
+func (x *Ctx) withMoves(keys [][]byte) [][]byte {
+	s := &x.state.blocking
+	if s.moves.Load() == 0 {
+		return keys
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(keys) + movesAhead
+	for i := 0; i < len(keys); i++ {
+		q := s.queues[waitKey{x.Client.db, string(keys[i])}]
+		if q == nil {
+			continue
+		}
+		seat := q.head
+		for n := 0; n < movesAhead && seat != nil && len(keys) < last; n++ {
+			keys = appendNew(keys, seat.w.also)
+			seat = seat.next
+		}
+	}
+	return keys
+}
+
+// appendNew appends those of more that are not in keys yet.
+func appendNew(keys, more [][]byte) [][]byte {
+	for _, key := range more {
+		if !slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // serve runs the handler of w on its behalf, for the key that is ready. What w's own loop
@@ -227,20 +259,20 @@ func (x *Ctx) failServed(w *waiter) {
 	x.local.at(w.spec).failed++
 }
 
-// maxLookups bounds how many keys ServeExpired looks at.
+// maxLookups bounds how many keys ServeMissed looks at.
 const maxLookups = 1000
 
-// ServeExpired tells those who wait for a group of a stream that has expired, or was
-// deleted by something that is not a command. It is for a loop's tick: who waits for
-// elements need not be told, and for the others a tenth of a second is soon enough.
-func (x *Ctx) ServeExpired() {
+// ServeMissed serves those whose keys were changed by something that is not a command: a
+// stream with the group that they wait for has expired, or a snapshot was loaded. It is for
+// a loop's tick.
+func (x *Ctx) ServeMissed() {
 	s := &x.state.blocking
 	if s.queued.Load() == 0 {
 		return
 	}
 	var keys []waitKey
 	s.mu.Lock()
-	for k := range s.groups { // from another one each time
+	for k := range s.queues { // others each time
 		if keys = append(keys, k); len(keys) == maxLookups {
 			break
 		}
@@ -249,9 +281,23 @@ func (x *Ctx) ServeExpired() {
 	for _, k := range keys {
 		key := []byte(k.key)
 		x.Tx.LockKey(key)
-		if it, _ := x.Tx.Peek(k.db, key); it.Type != kv.TypeStream {
-			x.keyReady(k.db, key)
+		it, _ := x.Tx.Peek(k.db, key)
+		s.mu.Lock()
+		if s.missed(k, it.Type) {
+			x.mark(k.db, key)
 		}
+		s.mu.Unlock()
 		x.settle()
 	}
+}
+
+// missed tells whether somebody waits for a key who should not, now that it has a value of
+// that type. Those who wait for entries of a stream are not looked at: whether there are
+// some for them only their handlers know. s.mu is held.
+func (s *blockState) missed(k waitKey, typ kv.Type) bool {
+	q := s.queues[k]
+	if q == nil || typ == kv.TypeStream {
+		return false
+	}
+	return q.head.w.typ == typ || s.groups[k] > 0
 }

@@ -184,7 +184,7 @@ func (x *Ctx) run(s *Spec) {
 			x.endSeries()
 			x.series = s
 		}
-		x.Tx.LockKey(x.Args[1])
+		x.lockOne(s)
 		s.Handler(x)
 		x.unlock(s)
 		x.seriesLen++
@@ -193,7 +193,7 @@ func (x *Ctx) run(s *Spec) {
 	}
 	x.endSeries()
 	if s.oneKey {
-		x.Tx.LockKey(x.Args[1])
+		x.lockOne(s)
 		s.Handler(x)
 		x.unlock(s)
 	} else {
@@ -205,6 +205,17 @@ func (x *Ctx) run(s *Spec) {
 		x.countFailure(s, errs)
 	}
 	x.clock = end
+}
+
+// lockOne locks the key of a command that has one.
+func (x *Ctx) lockOne(s *Spec) {
+	if s.marks && x.state.blocking.moves.Load() != 0 {
+		x.keys = x.withMoves(append(x.keys[:0], x.Args[1]))
+		x.Tx.LockKeys(x.keys)
+		clear(x.keys)
+		return
+	}
+	x.Tx.LockKey(x.Args[1])
 }
 
 // unlock releases the locks of the command that has run, once those clients are served
@@ -265,6 +276,7 @@ func (x *Ctx) lockFor(s *Spec) bool {
 		if len(x.keys) == 0 {
 			return false
 		}
+		x.keys = x.withMoves(x.keys)
 		x.Tx.LockKeys(x.keys)
 		clear(x.keys) // they point into the query buffer
 	}

@@ -243,11 +243,11 @@ func (x *Ctx) lockQueued(cmds []queued) bool {
 	if w := x.Client.watching(); w != nil {
 		keys = append(keys, w.Keys()...)
 	}
-	x.keys = keys
 	if len(keys) == 0 {
 		return false
 	}
-	x.Tx.LockKeys(keys)
+	x.keys = x.withMoves(keys)
+	x.Tx.LockKeys(x.keys)
 	clear(x.keys)
 	return true
 }

@@ -52,6 +52,13 @@ var blockScripts = []string{
 3 BLPOP a 0
 0 MULTI ; RPUSH b 1 ; RPUSH a 2 ; EXEC
 0 LRANGE a 0 -1 ; LRANGE b 0 -1`,
+	`a move comes before what EXEC has written behind it
+1 BLMOVE a b LEFT RIGHT 0
+2 BLMPOP 0 1 b LEFT COUNT 10
+3 BLMOVE c d LEFT RIGHT 0
+4 BLPOP c e 0
+0 MULTI ; RPUSH a 1 ; RPUSH b 2 ; RPUSH c 3 4 ; RPUSH e 5 ; EXEC
+0 LRANGE b 0 -1 ; LRANGE c 0 -1 ; LRANGE d 0 -1 ; LRANGE e 0 -1`,
 	`a move to a key of another type
 1 BLMOVE a str LEFT RIGHT 0
 2 BLPOP a 0
@@ -129,6 +136,7 @@ sleep 30`,
 0 RPUSH a 2
 0 EXISTS b
 2 CLIENT REPLY SKIP ; BLPOP a 0.01 ; PING
+sleep 50
 3 BLPOP a 0 ; RESET ; PING
 0 CLIENT UNBLOCK #3
 0 CLIENT UNBLOCK #3 ERROR
@@ -152,8 +160,9 @@ sleep 100
 2 BLPOP b 0.02
 0 CLIENT PAUSE 60 WRITE
 3 PING
+4 BLPOP c 0
 sleep 150
-0 RPUSH a 1`,
+0 RPUSH a 1 ; RPUSH c 1`,
 }
 
 // clientIDs are in the replies to HELLO.

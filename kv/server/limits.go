@@ -153,7 +153,7 @@ func (l *loop) cron() {
 	l.ctx.EndRound()
 	if l.id == 0 {
 		l.srv.cron(l.now)
-		l.ctx.ServeExpired()
+		l.ctx.ServeMissed()
 	}
 	l.clientsCron()
 }
