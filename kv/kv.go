@@ -197,10 +197,11 @@ func (s *Store) ExpiredKeys() int64 { return s.expired.Load() }
 // expiry have expired but are not deleted, in percent.
 func (s *Store) ExpiredStalePercent() float64 { return float64(s.stalePercent.Load()) / 100 }
 
-// ResetStats zeroes ExpiredKeys and ExpiredFields.
+// ResetStats zeroes ExpiredKeys, ExpiredFields and what LazyFree has freed.
 func (s *Store) ResetStats() {
 	s.expired.Store(0)
 	s.fields.removed.Store(0)
+	s.lazyFreed.Store(0)
 }
 
 // SetActiveExpire turns the background search for expired keys on or off.
