@@ -148,3 +148,14 @@ func (h *Hash) Sample(n int64, fn func(e *Element)) {
 		}
 	}
 }
+
+// FieldsExpire tells whether it is a hash of which fields have, or had, an expiry.
+func (it *Item) FieldsExpire() bool {
+	switch {
+	case it.Type != TypeHash:
+		return false
+	case hasTrees(it.Type, it.Encoding):
+		return binary.LittleEndian.Uint64(headTail(it.Value, TypeHash)) != 0
+	}
+	return it.Encoding == EncListpackEx
+}

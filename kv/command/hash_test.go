@@ -368,3 +368,49 @@ func TestIfeq(t *testing.T) {
 		COMMAND GETKEYSANDFLAGS SET k v IFEQ x => [[k [+RW +access +update]]]
 	`)
 }
+
+// TestFieldExpiryTravels: expiries of fields go wherever the hash does.
+func TestFieldExpiryTravels(t *testing.T) {
+	far := strconv.FormatInt(time.Now().Unix()+100_000, 10) + "123"
+	for _, limit := range []string{"512", "0"} {
+		p := newPair(t)
+		p.setLimits(t, "hash-max-listpack-entries", limit)
+		asked(t, p, `
+			HSET h a 1 b 2 => :2
+			HPEXPIREAT h `+far+` FIELDS 1 a => [:1]
+			COPY h copy => :1
+			HPEXPIRETIME copy FIELDS 2 a b => [:`+far+` :-1]
+			RENAME copy renamed => +OK
+			HPEXPIRETIME renamed FIELDS 2 a b => [:`+far+` :-1]
+			MOVE renamed 1 => :1
+			SELECT 1 => +OK
+			HPEXPIRETIME renamed FIELDS 2 a b => [:`+far+` :-1]
+			SWAPDB 0 1 => +OK
+			HPEXPIRETIME h FIELDS 2 a b => [:`+far+` :-1]
+		`)
+		dump := payload(p.ours("DUMP", "h"))
+		if got := p.ours("RESTORE", "restored", "0", dump); got != "+OK\r\n" {
+			t.Fatal("RESTORE: ", got)
+		}
+		asked(t, p, `
+			HPEXPIRETIME restored FIELDS 2 a b => [:`+far+` :-1]
+			HMGET restored a b => [1 2]
+			HPEXPIRE restored 5 FIELDS 1 b => [:1]
+			DEBUG SLEEP 0.02 => +OK
+			HGETALL restored => [a 1]
+		`)
+		// What is restored expires too, even if nobody asks.
+		if got := p.ours("HPEXPIRE", "h", "50", "FIELDS", "2", "a", "b"); got != "*2\r\n:1\r\n:1\r\n" {
+			t.Fatal(got)
+		}
+		dump = payload(p.ours("DUMP", "h"))
+		if got := p.ours("RESTORE", "soon", "0", dump); got != "+OK\r\n" {
+			t.Fatal("RESTORE: ", got)
+		}
+		for end := time.Now().Add(5 * time.Second); p.ours("EXISTS", "soon", "h") != ":0\r\n"; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("hashes whose fields have expired stay")
+			}
+		}
+	}
+}

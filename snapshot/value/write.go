@@ -46,6 +46,9 @@ func ofItem(it *kv.Item) (s source) {
 	if s.plain() {
 		return s
 	}
+	if it.FieldsExpire() {
+		s.enc |= kv.EncListpackEx // as an Entry says of big hashes too
+	}
 	if it.Type == kv.TypeStream {
 		s.stream = it.Stream()
 		return s
