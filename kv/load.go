@@ -165,8 +165,13 @@ func (tx *Tx) load(at *place, r *Record, replace bool) (err error) {
 				return err
 			}
 		}
+		tx.uncounted = true
 		if err = c.load(r); err != nil && c.exists {
 			c.remove()
+		}
+		tx.uncounted = false
+		if err == nil && !r.Append {
+			at.sh.changes.Add(1)
 		}
 	}
 	if err == nil && r.Idle > 0 {

@@ -22,9 +22,11 @@ type Tx struct {
 	all  bool
 	held []uint16 // shards, ascending
 
-	buf  []byte // see scratch
-	key  []byte // the key that LockKey has hashed, until its first use
-	hash uint64
+	buf []byte // see scratch
+
+	uncounted bool   // changes are not counted: load does that
+	key       []byte // the key that LockKey has hashed, until its first use
+	hash      uint64
 }
 
 // NewTx returns a Tx of the store, holding nothing.
@@ -237,7 +239,9 @@ func (tx *Tx) MemoryUsage(db int, key []byte) (bytes int64, ok bool) {
 // changed closes a modification of one key: accounts, counts, tells watchers.
 func (tx *Tx) changed(sh *shard, db int, t *keyspace.Table, key []byte) {
 	tx.s.publish(sh, db, t)
-	sh.changes.Add(1)
+	if !tx.uncounted {
+		sh.changes.Add(1)
+	}
 	sh.touchWatchers(db, key, true)
 }
 
@@ -324,6 +328,9 @@ func (tx *Tx) SetExpire(db int, key []byte, at int64) bool {
 
 // MarkChanged adds n to the number of changes. A lock must be held.
 func (tx *Tx) MarkChanged(n int64) {
+	if tx.uncounted {
+		return
+	}
 	i := 0
 	if len(tx.held) > 0 {
 		i = int(tx.held[0])
