@@ -65,7 +65,7 @@ func SortZset(list []ZsetElement) {
 // OpenZset makes z, whatever it was, the sorted set at key and notes that it was used. It returns ErrWrongType
 // if key holds something else.
 func (tx *Tx) OpenZset(z *Zset, db int, key []byte) error {
-	*z = Zset{}
+	*z = Zset{text: z.text[:0]}
 	return tx.open(&z.c, db, key, TypeZset)
 }
 

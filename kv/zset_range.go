@@ -26,11 +26,19 @@ func (z *Zset) ScoreRange(r *ScoreRange) (from, to int64) {
 	if r.Min > r.Max || r.Min == r.Max && (r.MinEx || r.MaxEx) {
 		return 0, 0
 	}
-	var e ZsetElement
-	for c := z.At(0); c.Next(&e) && !r.above(e.Score); to++ {
-		if r.below(e.Score) {
+	b := z.block()
+	if b == nil {
+		return 0, 0
+	}
+	for at := packed.First(b); at >= 0; to++ {
+		at = packed.Next(b, at)
+		switch f := scoreAt(b, at); {
+		case r.above(f):
+			return from, to
+		case r.below(f):
 			from++
 		}
+		at = packed.Next(b, at)
 	}
 	return from, to
 }

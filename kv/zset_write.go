@@ -72,7 +72,8 @@ func (z *Zset) Add(member []byte, score float64, how ZaddFlags) (newScore float6
 			if found {
 				z.work = packed.Delete(z.work, at, 2)
 			}
-			z.work = insertPacked(z.work, member, score)
+			z.text = appendScore(z.text[:0], score)
+			z.work = insertPacked(z.work, member, z.text, score)
 			return score, res, nil
 		}
 		if err = z.grow(); err != nil {
@@ -104,8 +105,8 @@ func (z *Zset) edit() {
 	}
 }
 
-// insertPacked inserts an element where it belongs.
-func insertPacked(b, member []byte, score float64) []byte {
+// insertPacked inserts an element where it belongs; text is that of the score.
+func insertPacked(b, member, text []byte, score float64) []byte {
 	at := packed.First(b)
 	var digits [20]byte
 	for at >= 0 {
@@ -116,21 +117,20 @@ func insertPacked(b, member []byte, score float64) []byte {
 		}
 		if f == score {
 			v := packed.Get(b, at)
-			text := v.Text
+			other := v.Text
 			if v.IsInt {
-				text = v.Append(digits[:0])
+				other = v.Append(digits[:0])
 			}
-			if bytes.Compare(text, member) > 0 {
+			if bytes.Compare(other, member) > 0 {
 				break
 			}
 		}
 		at = packed.Next(b, next)
 	}
-	var text [32]byte
 	if at < 0 {
-		return packed.Append(packed.Append(b, member), appendScore(text[:0], score))
+		return packed.Append(packed.Append(b, member), text)
 	}
-	b = packed.Insert(b, at, appendScore(text[:0], score))
+	b = packed.Insert(b, at, text)
 	return packed.Insert(b, at, member)
 }
 

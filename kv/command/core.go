@@ -105,6 +105,7 @@ type Ctx struct {
 	pub   published
 	keys  [][]byte // reused by lockFor
 	after []func() // what a transaction does when its locks are released
+	zset  zsetRoom
 }
 
 // Clients is the server as commands see it.

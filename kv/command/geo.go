@@ -182,8 +182,8 @@ func cmdGeodist(x *Ctx) {
 			return
 		}
 	}
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
 	a, okA := z.Score(x.Args[2])
@@ -206,8 +206,8 @@ func cmdGeopos(x *Ctx) { x.positions(x.NullArray, x.position) }
 
 // positions replies something for each member that is named, or null.
 func (x *Ctx) positions(null func(), reply func(p geoPoint)) {
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
 	x.Array(len(x.Args) - 2)

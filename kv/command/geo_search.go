@@ -41,8 +41,8 @@ func cmdGeosearchstore(x *Ctx) {
 }
 
 func (x *Ctx) georadius(g *geoSearch) {
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
 	var ok bool
@@ -50,27 +50,27 @@ func (x *Ctx) georadius(g *geoSearch) {
 		return
 	}
 	if x.parseRadius(&g.shape, x.Args[4], x.Args[5]) {
-		x.searchGeo(&z, g, x.Args[6:])
+		x.searchGeo(z, g, x.Args[6:])
 	}
 }
 
 // georadiusByMember is GEORADIUSBYMEMBER, whose radius is not looked at if there is no key.
 func (x *Ctx) georadiusByMember(g *geoSearch) {
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
-	if z.Exists() && !(x.centerAt(g, &z, x.Args[2]) && x.parseRadius(&g.shape, x.Args[3], x.Args[4])) {
+	if z.Exists() && !(x.centerAt(g, z, x.Args[2]) && x.parseRadius(&g.shape, x.Args[3], x.Args[4])) {
 		return
 	}
-	x.searchGeo(&z, g, x.Args[5:])
+	x.searchGeo(z, g, x.Args[5:])
 }
 
 // geosearch is GEOSEARCH and GEOSEARCHSTORE, whose source key stands at argument i.
 func (x *Ctx) geosearch(g *geoSearch, i int) {
-	var z kv.Zset
-	if x.readZset(&z, x.Args[i]) {
-		x.searchGeo(&z, g, x.Args[i+1:])
+	z := &x.zset.Zset
+	if x.readZset(z, x.Args[i]) {
+		x.searchGeo(z, g, x.Args[i+1:])
 	}
 }
 

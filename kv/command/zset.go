@@ -23,6 +23,12 @@ const (
 	errCount      = "ERR count should be greater than 0"
 )
 
+// zsetRoom is what a command of the sorted-set or geo group works with, reused so that it is no garbage.
+type zsetRoom struct {
+	kv.Zset
+	element kv.ZsetElement
+}
+
 // openZset opens the sorted set at key and replies the error if key holds something else.
 func (x *Ctx) openZset(z *kv.Zset, key []byte) (ok bool) {
 	if err := x.Tx.OpenZset(z, x.Client.db, key); err != nil {
@@ -158,8 +164,8 @@ func (x *Ctx) zadd(o zaddOptions) {
 
 // zaddPairs adds members with their scores to the sorted set at argument 1 and replies.
 func (x *Ctx) zaddPairs(o zaddOptions, scores []float64, member func(i int) []byte) {
-	var z kv.Zset
-	if !x.openZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.openZset(z, x.Args[1]) {
 		return
 	}
 	var added, updated int64
@@ -168,7 +174,7 @@ func (x *Ctx) zaddPairs(o zaddOptions, scores []float64, member func(i int) []by
 		var err error
 		score, last, err = z.Add(member(i), scores[i], o.how)
 		if err != nil {
-			if !x.saveZset(&z, added+updated) {
+			if !x.saveZset(z, added+updated) {
 				return
 			}
 			if err == kv.ErrNotANumber {
@@ -185,7 +191,7 @@ func (x *Ctx) zaddPairs(o zaddOptions, scores []float64, member func(i int) []by
 			updated++
 		}
 	}
-	if !x.saveZset(&z, added+updated) {
+	if !x.saveZset(z, added+updated) {
 		return
 	}
 	switch {
@@ -201,15 +207,15 @@ func (x *Ctx) zaddPairs(o zaddOptions, scores []float64, member func(i int) []by
 }
 
 func cmdZrem(x *Ctx) {
-	var z kv.Zset
-	if !x.openZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.openZset(z, x.Args[1]) {
 		return
 	}
 	removed := int64(0)
 	for _, m := range x.Args[2:] {
 		ok, err := z.Remove(m)
 		if err != nil {
-			if x.saveZset(&z, removed) {
+			if x.saveZset(z, removed) {
 				x.storeErr(err)
 			}
 			return
@@ -218,22 +224,22 @@ func cmdZrem(x *Ctx) {
 			removed++
 		}
 	}
-	if x.saveZset(&z, removed) {
+	if x.saveZset(z, removed) {
 		x.Int(removed)
 	}
 }
 
 func cmdZcard(x *Ctx) {
-	var z kv.Zset
-	if x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if x.readZset(z, x.Args[1]) {
 		x.Int(z.Len())
 	}
 }
 
 func cmdZscore(x *Ctx) {
-	var z kv.Zset
-	if x.readZset(&z, x.Args[1]) {
-		x.score(&z, x.Args[2])
+	z := &x.zset.Zset
+	if x.readZset(z, x.Args[1]) {
+		x.score(z, x.Args[2])
 	}
 }
 
@@ -247,13 +253,13 @@ func (x *Ctx) score(z *kv.Zset, member []byte) {
 }
 
 func cmdZmscore(x *Ctx) {
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
 	x.Array(len(x.Args) - 2)
 	for _, m := range x.Args[2:] {
-		x.score(&z, m)
+		x.score(z, m)
 	}
 }
 
@@ -267,8 +273,8 @@ func (x *Ctx) rank(reverse bool) {
 		x.Err(errSyntax)
 		return
 	}
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[1]) {
 		return
 	}
 	rank, score, ok := z.Rank(x.Args[2])
@@ -294,8 +300,8 @@ func cmdZscan(x *Ctx) {
 	if !ok {
 		return
 	}
-	var z kv.Zset
-	if !x.openZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.openZset(z, x.Args[1]) {
 		return
 	}
 	at, n := len(x.Client.Out), 0

@@ -30,9 +30,9 @@ func (x *Ctx) zpopOne(p zpop) {
 		}
 		p.nested = x.resp3()
 	}
-	var z kv.Zset
-	if x.openZset(&z, x.Args[1]) {
-		x.zpop(&z, x.Args[1], p)
+	z := &x.zset.Zset
+	if x.openZset(z, x.Args[1]) {
+		x.zpop(z, x.Args[1], p)
 	}
 }
 
@@ -82,16 +82,16 @@ func (x *Ctx) zpop(z *kv.Zset, key []byte, p zpop) {
 // zpopFirst pops from the first of the keys that has a sorted set. done is false if none has and
 // no reply was made.
 func (x *Ctx) zpopFirst(keys [][]byte, p zpop) (done bool) {
-	var z kv.Zset
+	z := &x.zset.Zset
 	for _, key := range keys {
 		if !x.awaits(key) {
 			continue // run again for another key
 		}
-		if !x.openZset(&z, key) {
+		if !x.openZset(z, key) {
 			return true
 		}
 		if z.Exists() {
-			x.zpop(&z, key, p)
+			x.zpop(z, key, p)
 			return true
 		}
 	}

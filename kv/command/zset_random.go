@@ -11,16 +11,16 @@ import (
 const maxRandom = 1 << 28
 
 func cmdZrandmember(x *Ctx) {
-	var z kv.Zset
+	z := &x.zset.Zset
 	if len(x.Args) == 2 {
-		if !x.readZset(&z, x.Args[1]) {
+		if !x.readZset(z, x.Args[1]) {
 			return
 		}
 		if !z.Exists() {
 			x.Null()
 			return
 		}
-		x.walk(&z, rand.Int64N(z.Len()), 1, false, func(e *kv.ZsetElement) { x.Bulk(e.Member) })
+		x.walk(z, rand.Int64N(z.Len()), 1, false, func(e *kv.ZsetElement) { x.Bulk(e.Member) })
 		return
 	}
 	count, ok := x.parseInt(x.Args[2])
@@ -38,8 +38,8 @@ func cmdZrandmember(x *Ctx) {
 		x.Err(errOutOfRange)
 		return
 	}
-	if x.readZset(&z, x.Args[1]) {
-		x.randomMembers(&z, count, scores)
+	if x.readZset(z, x.Args[1]) {
+		x.randomMembers(z, count, scores)
 	}
 }
 

@@ -51,17 +51,17 @@ func (x *Ctx) zrange(i int, store bool, r zrange) {
 	if !x.rangeEnds(&r, minArg, maxArg) {
 		return
 	}
-	var z kv.Zset
-	if !x.readZset(&z, x.Args[i]) {
+	z := &x.zset.Zset
+	if !x.readZset(z, x.Args[i]) {
 		return
 	}
-	from, n := r.ranks(&z)
+	from, n := r.ranks(z)
 	if store {
-		x.storeRange(&z, &r, from, n)
+		x.storeRange(z, &r, from, n)
 		return
 	}
 	x.zsetElements(n, r.scores)
-	x.walk(&z, from, n, r.reverse, func(e *kv.ZsetElement) { x.zsetElement(e, r.scores) })
+	x.walk(z, from, n, r.reverse, func(e *kv.ZsetElement) { x.zsetElement(e, r.scores) })
 }
 
 func (x *Ctx) parseZrangeOptions(i int, store bool, r *zrange) (ok bool) {
@@ -218,15 +218,15 @@ func (x *Ctx) walk(z *kv.Zset, from, n int64, reverse bool, fn func(e *kv.ZsetEl
 	if n <= 0 {
 		return
 	}
-	var e kv.ZsetElement
+	e := &x.zset.element
 	if reverse {
-		for c := z.At(from + 1); n > 0 && c.Prev(&e); n-- {
-			fn(&e)
+		for c := z.At(from + 1); n > 0 && c.Prev(e); n-- {
+			fn(e)
 		}
 		return
 	}
-	for c := z.At(from); n > 0 && c.Next(&e); n-- {
-		fn(&e)
+	for c := z.At(from); n > 0 && c.Next(e); n-- {
+		fn(e)
 	}
 }
 
@@ -292,9 +292,9 @@ func cmdZlexcount(x *Ctx) {
 
 func (x *Ctx) countRange(r *zrange) {
 	r.limit = -1
-	var z kv.Zset
-	if x.rangeEnds(r, x.Args[2], x.Args[3]) && x.readZset(&z, x.Args[1]) {
-		_, n := r.ranks(&z)
+	z := &x.zset.Zset
+	if x.rangeEnds(r, x.Args[2], x.Args[3]) && x.readZset(z, x.Args[1]) {
+		_, n := r.ranks(z)
 		x.Int(n)
 	}
 }
@@ -305,18 +305,18 @@ func cmdZremrangebylex(x *Ctx)   { x.removeRange(zrange{kind: lexRange}) }
 
 func (x *Ctx) removeRange(r zrange) {
 	r.limit = -1
-	var z kv.Zset
-	if !x.rangeEnds(&r, x.Args[2], x.Args[3]) || !x.openZset(&z, x.Args[1]) {
+	z := &x.zset.Zset
+	if !x.rangeEnds(&r, x.Args[2], x.Args[3]) || !x.openZset(z, x.Args[1]) {
 		return
 	}
-	from, n := r.ranks(&z)
+	from, n := r.ranks(z)
 	if n == 0 {
 		x.Int(0)
 		return
 	}
 	was := z.Len()
 	err := z.RemoveRange(from, n)
-	if !x.saveZset(&z, was-z.Len()) {
+	if !x.saveZset(z, was-z.Len()) {
 		return
 	}
 	if err != nil {
