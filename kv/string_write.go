@@ -104,7 +104,11 @@ func buildChunks(space tree.Space, size int64, room []byte, fill func(dst []byte
 			return tree.Root{}, err
 		}
 	}
-	return b.Root()
+	root, err := b.Root()
+	if err != nil {
+		b.Abort()
+	}
+	return root, err
 }
 
 // WriteAt writes data over the string at key from byte off on and
@@ -158,7 +162,8 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 	}
 	before := c.tree(0).Count
 	if err := c.makeRoom(old, off, data); err != nil {
-		c.undoRoom(old)
+		_ = c.save() // the nodes may have moved
+		c.sh.changes.Add(-1)
 		return 0, ErrNoMemory
 	}
 	for at := off; at < min(end, before*ChunkSize); {
@@ -206,26 +211,63 @@ func (c *coll) overlay(dst []byte, at, old, off int64, data []byte) []byte {
 	return dst
 }
 
+// spare is memory, in bytes, that is set aside while a string gets chunks: to take them
+// back needs some.
+const spare = 256 << 10
+
 // makeRoom makes a string of old bytes ready for data: it is long enough, the chunks that it
 // gets hold their part of data, and no other that data will change needs memory any more.
-// What its first old bytes are stays the same.
+// What its first old bytes are stays the same. After an error so does its length.
 func (c *coll) makeRoom(old, off int64, data []byte) error {
 	t := c.tree(0)
 	end := off + int64(len(data))
 	size := max(old, end)
-	count := t.Count
-	if size > old { // the last chunk, all of it if others follow
-		at := (count - 1) * ChunkSize
-		b, err := t.Edit(count-1, int(min(size-at, ChunkSize)))
-		if err != nil {
+	for i := off / ChunkSize; i*ChunkSize < min(old, end); i++ {
+		if _, err := c.editChunk(i, min(old-i*ChunkSize, ChunkSize)); err != nil {
 			return err
 		}
+	}
+	if size <= t.Count*ChunkSize {
+		return c.growLast(old, size)
+	}
+	heap := c.t.Nodes()
+	if c.big != nil {
+		heap = c.big.heap
+	}
+	aside, err := heap.Alloc(spare)
+	if err != nil {
+		return err
+	}
+	err = c.addChunks(old, off, data)
+	heap.Free(aside)
+	if err != nil {
+		c.undoRoom(old)
+	}
+	return err
+}
+
+// growLast makes the last chunk of a string of old bytes longer by zeroes, so that the string
+// has size bytes.
+func (c *coll) growLast(old, size int64) error {
+	if size == old {
+		return nil
+	}
+	t := c.tree(0)
+	at := (t.Count - 1) * ChunkSize
+	b, err := t.Edit(t.Count-1, int(size-at))
+	if err == nil {
 		clear(b[old-at:])
 	}
-	for i := off / ChunkSize; i < count && i*ChunkSize < end; i++ {
-		if _, err := c.editChunk(i, min(size-i*ChunkSize, ChunkSize)); err != nil {
-			return err
-		}
+	return err
+}
+
+// addChunks makes the last chunk of a string of old bytes full and adds those that data
+// lies in, or behind.
+func (c *coll) addChunks(old, off int64, data []byte) error {
+	t := c.tree(0)
+	size, count := off+int64(len(data)), t.Count
+	if err := c.growLast(old, count*ChunkSize); err != nil {
+		return err
 	}
 	room := slices.Grow(c.tx.scratch(), ChunkSize)[:ChunkSize]
 	defer c.tx.keep(room)
@@ -242,19 +284,16 @@ func (c *coll) makeRoom(old, off int64, data []byte) error {
 	return nil
 }
 
-// undoRoom gives a string its old length back, after makeRoom has found no memory.
+// undoRoom gives a string its old length back, after addChunks has found no memory. Should
+// there be none for that either, in spite of what was set aside, it stays longer by zeroes.
 func (c *coll) undoRoom(old int64) {
 	t := *c.tree(0) // which leaves the stack; not c
-	if count := (old + ChunkSize - 1) / ChunkSize; t.Count > count {
-		c.tx.must(t.DeleteRange(count, t.Count-count))
-	}
-	if last := t.Count - 1; chunkedLen(&t) > old {
-		_, err := t.Edit(last, int(old-last*ChunkSize))
-		c.tx.must(err)
+	count := (old + ChunkSize - 1) / ChunkSize
+	err := t.DeleteRange(count, t.Count-count)
+	if err == nil && chunkedLen(&t) > old {
+		_, _ = t.Edit(count-1, int(old-(count-1)*ChunkSize))
 	}
 	*c.tree(0) = t
-	_ = c.save() // the nodes may have moved
-	c.sh.changes.Add(-1)
 }
 
 // editChunk returns a chunk, n bytes long, for writing.
