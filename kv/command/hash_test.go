@@ -2,10 +2,13 @@ package command
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"kvd/snapshot"
 )
 
 func TestHashes(t *testing.T) {
@@ -399,6 +402,27 @@ func TestFieldExpiryTravels(t *testing.T) {
 			DEBUG SLEEP 0.02 => +OK
 			HGETALL restored => [a 1]
 		`)
+		asked(t, p, `
+			SELECT 0 => +OK
+			HSET saved a 1 b 2 => :2
+			HPEXPIREAT saved `+far+` FIELDS 1 a => [:1]
+			HPEXPIRE saved 200 FIELDS 1 b => [:1]
+		`)
+		path := filepath.Join(t.TempDir(), "dump.rdb")
+		if _, err := snapshot.Save(t.Context(), p.world.e.Store, path, snapshot.Options{Engine: snapshot.Thread}); err != nil {
+			t.Fatal(err)
+		}
+		w := newWorld(t)
+		if _, err := snapshot.Load(t.Context(), w.e.Store, path, snapshot.LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		loaded := &pair{t: t, x: w.e.NewCtx(), c: w.connect(), world: w}
+		asked(t, loaded, `
+			HPEXPIRETIME saved FIELDS 1 a => [:`+far+`]
+			DEBUG SLEEP 0.25 => +OK
+			HGETALL saved => [a 1]
+		`)
+		asked(t, p, "SELECT 1 => +OK")
 		// What is restored expires too, even if nobody asks.
 		if got := p.ours("HPEXPIRE", "h", "50", "FIELDS", "2", "a", "b"); got != "*2\r\n:1\r\n:1\r\n" {
 			t.Fatal(got)
