@@ -161,7 +161,7 @@ func (r *streamStepper) step(t testing.TB, s *Stream) {
 		_, err := s.Remove([]StreamID{r.id(s), r.id(s), r.id(s)})
 		ok(err)
 	case n == 9:
-		_, err := s.Trim(StreamTrim{ByID: r.IntN(2) == 0, MaxLen: max(s.Length-int64(r.IntN(30)), 0), MinID: r.id(s), Approx: r.IntN(2) == 0, Limit: int64(r.IntN(3) * 10)})
+		_, _, err := s.Trim(StreamTrim{ByID: r.IntN(2) == 0, MaxLen: max(s.Length-int64(r.IntN(30)), 0), MinID: r.id(s), Approx: r.IntN(2) == 0, Limit: int64(r.IntN(3) * 10)})
 		ok(err)
 	case !s.Group(name, &g):
 		created, err := s.CreateGroup(name, r.id(s), int64(r.IntN(5))-1, &g)
@@ -346,7 +346,7 @@ func TestLoadOldStream(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := st.Trim(StreamTrim{MaxLen: 6}); err != nil {
+		if _, _, err := st.Trim(StreamTrim{MaxLen: 6}); err != nil {
 			t.Fatal(err)
 		}
 		for i, last := range []StreamID{{}, {5, 0}, {7, 0}, {10, 0}} {

@@ -15,8 +15,9 @@ type StreamTrim struct {
 }
 
 // Trim deletes entries from the beginning of the stream and returns their number. It does what
-// Redis does, node by node, so that what an approximate trim leaves is the same.
-func (s *Stream) Trim(o StreamTrim) (deleted int64, err error) {
+// Redis does, node by node, so that what an approximate trim leaves is the same. changed tells
+// whether Save must follow: nodes go too that have nothing but deleted entries.
+func (s *Stream) Trim(o StreamTrim) (deleted int64, changed bool, err error) {
 	t := s.c.tree(streamEntries)
 	var r tree.Record
 	rest := s.Length
@@ -35,19 +36,20 @@ func (s *Stream) Trim(o StreamTrim) (deleted int64, err error) {
 	}
 	if nodes > 0 {
 		if err := t.DeleteRange(0, nodes); err != nil {
-			return 0, storeError(err)
+			return 0, false, storeError(err)
 		}
-		s.Length = rest
+		s.Length, changed = rest, true
 	}
 	if within {
 		var n int64
 		n, err = s.trimFirst(t, &o)
 		deleted += n
+		changed = changed || n > 0
 	}
 	if deleted > 0 {
 		s.findFirst()
 	}
-	return deleted, err
+	return deleted, changed, err
 }
 
 // wholeNode tells whether all of a node goes, before which rest entries are left.

@@ -143,7 +143,7 @@ func cmdXadd(x *Ctx) {
 	x.streamID(id)
 	var err error
 	if o.trims {
-		_, err = s.Trim(o.trim)
+		_, _, err = s.Trim(o.trim)
 	}
 	if x.saveStream(&s, 1, mark, err) {
 		x.keyReady(x.Client.db, x.Args[1])
@@ -187,10 +187,10 @@ func cmdXtrim(x *Ctx) {
 		x.Int(0)
 		return
 	}
-	n, err := s.Trim(o.trim)
+	n, changed, err := s.Trim(o.trim)
 	mark := len(x.Client.Out)
 	x.Int(n)
-	if n > 0 || err != nil {
+	if changed || err != nil {
 		x.saveStream(&s, n, mark, err)
 	}
 }

@@ -13,8 +13,21 @@ import (
 // consumers.
 type streamFuzzer struct {
 	*fuzzer
-	last  map[string]int // time part of the last ID that was added to a stream
-	queue [][]string     // commands that must follow
+	last  map[string]uint64   // time part of the last ID of a stream
+	known map[string][]string // IDs that were added to it, the last ones
+	queue [][]string          // commands that must follow
+}
+
+func newStreamFuzzer(t *testing.T) *streamFuzzer {
+	return &streamFuzzer{fuzzer: &fuzzer{Rand: newRand(fuzzSeed(t))}, last: map[string]uint64{}, known: map[string][]string{}}
+}
+
+// rarely returns the first argument, now and then one of the others.
+func (f *streamFuzzer) rarely(usual string, others ...string) string {
+	if f.IntN(25) == 0 {
+		return f.pick(others...)
+	}
+	return usual
 }
 
 func (f *streamFuzzer) key() string {
@@ -38,19 +51,22 @@ func (f *streamFuzzer) consumer() string {
 	return "c" + strconv.Itoa(f.IntN(4))
 }
 
-// id returns an ID that is likely to be somewhere in the stream at key.
+// id returns an ID that is likely to be in the stream at key, or about there.
 func (f *streamFuzzer) id(key string) string {
-	switch f.IntN(40) {
+	switch f.IntN(60) {
 	case 0:
-		return f.pick("0", "0-0", "x", "", "-", "+", "$", ">", "5-*", "18446744073709551615-18446744073709551615", "18446744073709551615", "01-02", " 3", "3--1")
+		return f.pick("0", "0-0", "x", "", "-", "+", "$", ">", "5-*", "01-02", " 3", "3--1")
 	case 1:
-		return strconv.FormatUint(f.Uint64(), 10) + "-" + strconv.FormatUint(f.Uint64(), 10)
+		if f.IntN(10) == 0 {
+			return f.pick("18446744073709551615-18446744073709551615", "18446744073709551615", strconv.FormatUint(f.Uint64(), 10))
+		}
+	case 2, 3, 4, 5:
+		return strconv.FormatUint(f.last[key]-min(f.last[key], f.Uint64N(40)), 10)
 	}
-	ms := strconv.Itoa(max(f.last[key]-f.IntN(40), 0))
-	if f.IntN(4) == 0 {
-		return ms
+	if ids := f.known[key]; len(ids) > 0 {
+		return ids[f.IntN(len(ids))]
 	}
-	return ms + "-" + strconv.Itoa(f.IntN(4))
+	return "0"
 }
 
 func (f *streamFuzzer) ids(key string) (list []string) {
@@ -69,20 +85,20 @@ func (f *streamFuzzer) bound(key string) string {
 }
 
 func (f *streamFuzzer) count() []string {
-	return f.some([]string{"COUNT", f.pick("1", "2", "5", "20", "0", "-1", "x")})
+	return f.some([]string{"COUNT", f.rarely(f.pick("1", "2", "5", "20"), "0", "-1", "x")})
 }
 
 func (f *streamFuzzer) trim(key string) (args []string) {
 	switch f.IntN(5) {
 	case 0, 1:
-		args = []string{"MAXLEN", f.pick("~", "~", "="), f.pick("0", "1", "5", "12", "30", "-1", "x")}
+		args = []string{"MAXLEN", f.pick("~", "~", "="), f.rarely(f.pick("12", "60", "200", "400"), "0", "1", "-1", "x")}
 	case 2, 3:
 		args = []string{"MINID", f.pick("~", "="), f.id(key)}
 	default:
-		args = []string{f.pick("MAXLEN", "MINID"), f.pick("3", "20", strconv.Itoa(f.last[key]-5))}
+		args = []string{"MAXLEN", f.pick("3", "80", "200")}
 	}
 	if f.IntN(4) == 0 {
-		args = append(args, "LIMIT", f.pick("0", "1", "5", "20", "-1"))
+		args = append(args, "LIMIT", f.rarely(f.pick("0", "5", "20"), "1", "-1"))
 	}
 	return args
 }
@@ -103,17 +119,16 @@ func (f *streamFuzzer) add() []string {
 	if f.IntN(10) == 0 {
 		args = append(args, "NOMKSTREAM")
 	}
-	if f.IntN(12) == 0 {
+	if f.IntN(40) == 0 {
 		args = append(args, f.trim(k)...)
 	}
-	switch f.IntN(12) {
+	switch f.IntN(20) {
 	case 0:
 		args = append(args, f.id(k))
-	case 1:
-		args = append(args, strconv.Itoa(f.last[k]+f.IntN(2))+"-*")
+	case 1, 2, 3:
+		args = append(args, strconv.FormatUint(f.last[k]+f.Uint64N(2), 10)+"-*")
 	default:
-		f.last[k] += f.IntN(3)
-		args = append(args, strconv.Itoa(f.last[k]+1)+"-"+strconv.Itoa(f.IntN(300)))
+		args = append(args, strconv.FormatUint(f.last[k]+1+f.Uint64N(3), 10)+"-"+strconv.Itoa(f.IntN(300)))
 	}
 	args = append(args, f.fields()...)
 	if f.IntN(100) == 0 {
@@ -131,16 +146,16 @@ func (f *streamFuzzer) readGroup() []string {
 		k2 := f.key()
 		return append(args, k, k2, f.pick(">", f.id(k)), f.pick(">", ">", f.id(k2)))
 	}
-	return append(args, k, f.pick(">", ">", ">", "0", f.id(k)))
+	return append(args, k, f.pick(">", ">", ">", ">", "0", f.id(k)))
 }
 
 func (f *streamFuzzer) claimOptions(key string) []string {
-	return f.some([]string{"IDLE", f.pick("0", "3000000", "-5", "x")}, []string{"TIME", f.pick("5", "1000", "-1", "9223372036854775807")},
-		[]string{"RETRYCOUNT", f.pick("0", "3", "-1", "x")}, []string{"FORCE"}, []string{"JUSTID"}, []string{"LASTID", f.id(key)})
+	return f.some([]string{"IDLE", f.rarely(f.pick("0", "3000000"), "-5", "x")}, []string{"TIME", f.pick("5", "1000", "-1", "9223372036854775807")},
+		[]string{"RETRYCOUNT", f.rarely(f.pick("0", "3"), "-1", "x")}, []string{"FORCE"}, []string{"JUSTID"}, []string{"LASTID", f.id(key)})
 }
 
 // idle is a time that an entry was pending or was not, whatever the speed of the servers.
-func (f *streamFuzzer) idle() string { return f.pick("0", "0", "0", "1000000", "-1", "x") }
+func (f *streamFuzzer) idle() string { return f.rarely(f.pick("0", "0", "1000000"), "-1", "x") }
 
 func (f *streamFuzzer) command() []string {
 	if len(f.queue) > 0 {
@@ -173,15 +188,18 @@ func (f *streamFuzzer) command() []string {
 		k2 := f.key()
 		return cat(list("XREAD"), f.count(), list("STREAMS", k, k2, f.id(k), f.pick("$", f.id(k2))))
 	case 8:
-		return cat(list("XSETID", k, f.id(k)), f.some(list("ENTRIESADDED", f.pick("0", "10", "1000", "-1")), list("MAXDELETEDID", f.id(k))))
+		if f.IntN(3) > 0 {
+			return cat(list("XDEL", k), f.ids(k))
+		}
+		return cat(list("XSETID", k, f.pick(strconv.FormatUint(f.last[k]+3, 10), f.id(k))), f.some(list("ENTRIESADDED", f.pick("0", "10", "1000", "-1")), list("MAXDELETEDID", f.id(k))))
 	case 9, 10:
-		return cat(list("XGROUP", "CREATE", k, f.group(), f.pick("$", "0", f.id(k))), f.some(list("MKSTREAM"), list("ENTRIESREAD", f.pick("0", "5", "-1", "-2"))))
+		return cat(list("XGROUP", "CREATE", k, f.group(), f.pick("$", "0", f.id(k))), f.some(list("MKSTREAM"), list("ENTRIESREAD", f.rarely(f.pick("0", "5", "30"), "-1", "-2"))))
 	case 11:
-		return cat(list("XGROUP", "SETID", k, f.group(), f.pick("$", "0", f.id(k))), f.some(list("ENTRIESREAD", f.pick("0", "5", "-1", "x"))))
+		return cat(list("XGROUP", "SETID", k, f.group(), f.pick("$", "0", f.id(k))), f.some(list("ENTRIESREAD", f.rarely(f.pick("0", "5", "30"), "-1", "x"))))
 	case 12:
 		return list("XGROUP", f.pick("CREATECONSUMER", "DELCONSUMER"), k, f.group(), f.consumer())
 	case 13:
-		if f.IntN(3) == 0 {
+		if f.IntN(12) == 0 {
 			return list("XGROUP", "DESTROY", k, f.group())
 		}
 		return list("XLEN", k)
@@ -196,7 +214,7 @@ func (f *streamFuzzer) command() []string {
 	case 27:
 		return list("XPENDING", k, f.group())
 	case 28, 29:
-		return cat(list("XPENDING", k, f.group()), f.some(list("IDLE", f.idle())), list(f.pick("-", f.bound(k)), f.pick("+", f.bound(k)), f.pick("10", "1", "-1", "x")), f.some(list(f.consumer())))
+		return cat(list("XPENDING", k, f.group()), f.some(list("IDLE", f.idle())), list(f.pick("-", f.bound(k)), f.pick("+", f.bound(k)), f.rarely(f.pick("10", "1"), "-1", "x")), f.some(list(f.consumer())))
 	case 30, 31:
 		return list("XINFO", "STREAM", k)
 	case 32:
@@ -205,12 +223,12 @@ func (f *streamFuzzer) command() []string {
 		return f.pickList(list("XINFO", "GROUPS", k), list("XINFO", "CONSUMERS", k, f.group()))
 	case 34:
 		f.queue = append(f.queue, cat(list("XADD", k, "NOMKSTREAM", "*"), f.fields()))
-		if f.IntN(8) == 0 {
+		if f.IntN(20) == 0 {
 			return list("XSETID", k, "5000000000000-"+strconv.Itoa(f.IntN(1000))) // above the clock: * is next
 		}
 		return list("XSETID", k, "x")
 	case 35:
-		if f.IntN(6) == 0 {
+		if f.IntN(16) == 0 {
 			return f.pickList(list("DEL", k), list("COPY", k, f.key(), "REPLACE"), list("RENAME", k, f.key()), list("SET", "str", "x"), list("DEL", k))
 		}
 		return f.pickList(list("TYPE", k), list("OBJECT", "ENCODING", k), list("EXPIRE", k, "100000"), list("PERSIST", k))
@@ -270,6 +288,9 @@ func (f *streamFuzzer) check(p *pair, args []string) {
 		}
 	}
 	ours, theirs := p.both(args...)
+	if args[0] == "XADD" {
+		f.learn(p, args[1], ours)
+	}
 	if ours == theirs {
 		return
 	}
@@ -292,13 +313,37 @@ func (f *streamFuzzer) check(p *pair, args []string) {
 	p.t.Errorf("%q, from byte %d on\n kvd   %q\n redis %q", args, at, around(ours), around(theirs))
 }
 
-func aboveClock(info string) bool {
+// learn notes the ID that XADD has replied, or why it did not.
+func (f *streamFuzzer) learn(p *pair, key, reply string) {
+	switch {
+	case reply[0] == '$' && reply[1] != '-':
+		v, _ := parseReply(reply)
+		id := v.(string)
+		ms, _, _ := strings.Cut(id, "-")
+		f.last[key], _ = strconv.ParseUint(ms, 10, 64)
+		f.known[key] = append(f.known[key], id)
+		if n := len(f.known[key]); n > 60 {
+			f.known[key] = f.known[key][n-60:]
+		}
+	case strings.Contains(reply, "equal or smaller"):
+		f.last[key] = lastOf(p.ours("XINFO", "STREAM", key))
+		p.theirs.do(p.t, "XINFO", "STREAM", key) // hits are counted
+	case strings.Contains(reply, "exhausted"), f.last[key] > 1<<60:
+		f.queue = append(f.queue, []string{"DEL", key})
+		f.last[key] = 0
+	}
+}
+
+// lastOf returns the time part of the last ID in a reply of XINFO STREAM.
+func lastOf(info string) uint64 {
 	_, rest, _ := strings.Cut(info, "last-generated-id\r\n$")
 	_, id, _ := strings.Cut(rest, "\r\n")
 	ms, _, _ := strings.Cut(id, "-")
-	n, err := strconv.ParseUint(ms, 10, 64)
-	return err == nil && n >= 5_000_000_000_000
+	n, _ := strconv.ParseUint(ms, 10, 64)
+	return n
 }
+
+func aboveClock(info string) bool { return lastOf(info) >= 5_000_000_000_000 }
 
 // TestFuzzStreams sends random commands of the stream group to both servers.
 func TestFuzzStreams(t *testing.T) {
@@ -312,7 +357,7 @@ func TestFuzzStreams(t *testing.T) {
 }
 
 func fuzzStreams(t *testing.T, n int, limits ...string) {
-	f := &streamFuzzer{fuzzer: &fuzzer{Rand: newRand(fuzzSeed(t))}, last: map[string]int{}}
+	f := newStreamFuzzer(t)
 	p := newPair(t)
 	p.setLimits(t, limits...)
 	changes := p.redisChanges(t)
