@@ -34,6 +34,6 @@
 //     closed, and what Restore has parsed is inserted, by goroutines of ordinary
 //     priority.
 //
-// The package imports kv, snapshot/rdb and snapshot/internal/fork, and knows
-// nothing of commands, configuration files or connections.
+// The package imports kv, snapshot/rdb, snapshot/value, which makes records of values,
+// and snapshot/internal/fork, and knows nothing of commands, configuration files or connections.
 package snapshot

@@ -57,6 +57,7 @@ func (m *Manager) Restore(name string, db *int, into int) (keys int64, err error
 		m.o.Log.Warn("The data stay as they are: " + err.Error())
 		return 0, err
 	}
+	m.logLeftOut(&res)
 	m.o.Log.Info(fmt.Sprintf("Snapshot %s loaded, keys loaded: %d, keys expired: %d, %.3f seconds",
 		file, res.Keys, res.Expired, res.Took.Seconds()))
 	return res.Keys, nil

@@ -149,13 +149,7 @@ func (m *Manager) loadProgress(loaded, total int64) {
 
 func (m *Manager) logLoad(res *LoadResult) {
 	log := m.o.Log
-	for _, what := range res.LeftOut {
-		log.Warn("Left out when loading the RDB: " + what)
-	}
-	if n := res.Empty + res.Unsupported; n > int64(len(res.LeftOut)) {
-		log.Warn(fmt.Sprintf("Left out when loading the RDB, in all: %d empty keys, %d values of modules, function libraries and the like",
-			res.Empty, res.Unsupported))
-	}
+	m.logLeftOut(res)
 	log.Info(fmt.Sprintf("Done loading RDB, keys loaded: %d, keys expired: %d.", res.Keys, res.Expired))
 	log.Info(fmt.Sprintf("DB loaded from disk: %.3f seconds", res.Took.Seconds()))
 }
@@ -232,4 +226,16 @@ func (m *Manager) saveAndEmpty(r *running, settings *Settings, noSave, noFlush b
 	tx.FlushAll()
 	tx.Unlock()
 	return res, nil
+}
+
+// logLeftOut tells the log what of a dump was not loaded.
+func (m *Manager) logLeftOut(res *LoadResult) {
+	log := m.o.Log
+	for _, what := range res.LeftOut {
+		log.Warn("Left out when loading the RDB: " + what)
+	}
+	if n := res.Empty + res.Unsupported; n > int64(len(res.LeftOut)) {
+		log.Warn(fmt.Sprintf("Left out when loading the RDB, in all: %d empty keys, %d values of modules, function libraries and the like",
+			res.Empty, res.Unsupported))
+	}
 }

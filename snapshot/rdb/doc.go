@@ -1,6 +1,6 @@
 // Package rdb reads and writes the RDB dump file format of Redis and Valkey, and the payload of
-// DUMP and RESTORE. It knows bytes only: no files, no store. It imports the standard library and
-// nothing else.
+// DUMP and RESTORE. It knows bytes only: no files, no store. It imports kv/packed, which has the
+// blocks of small collections, and the standard library.
 //
 // A file is a stream of one-byte opcodes with their operands. A byte below 244 in an opcode's place
 // is a value type and starts a key:
@@ -27,12 +27,16 @@
 // # Reading
 //
 // [Decoder] turns a file into events. Its input is not trusted: each length is checked against a
-// limit, and memory grows only with bytes that really arrived (LZF: at most 88 times as much). Value
-// types other than string are refused by an error that names the type and the key.
+// limit, and memory grows only with bytes that really arrived (LZF: at most 88 times as much). Every
+// value type of RDB versions 1 to 12 and of Valkey's 80 is read but those of modules; a collection
+// comes as one block, if a store can take it as it lies, or as its elements, in pieces of half a
+// megabyte (see [Form]). Both are checked element by element. Modules and function libraries are
+// refused by an error that names them, or passed over.
 //
 // # Writing, and the rule of the forked child
 //
-// [Encoder] runs in a forked child without a working Go runtime, as well as in an ordinary
+// [Encoder] writes records: strings by one call, other values piece by piece (Key, Len, Str, …).
+// Which type a value gets is the caller's choice; see package value. It runs in a forked child without a working Go runtime, as well as in an ordinary
 // goroutine. So from [Encoder.Reset] on, neither it nor any function on its path (the Append
 // functions, [CompressLZF], [UpdateCRC]) allocates, locks, defers, asserts interfaces, touches
 // maps, writes a pointer into the heap (no write barrier) or uses more than about 1 KiB of
