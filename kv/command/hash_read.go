@@ -57,13 +57,22 @@ func (x *Ctx) hrandfields() {
 	}
 	x.Array(int(size))
 	if count < 0 {
-		var e kv.Element
-		for ; n > 0 && h.Random(&e); n-- {
-			x.randomField(&e, values)
-		}
+		x.repeatRandom(&h, n, values)
 		return
 	}
 	h.Sample(n, func(e *kv.Element) { x.randomField(e, values) })
+}
+
+// repeatRandom replies n fields, any of them more than once. It ends early if the client has to be
+// closed for what it asks for.
+func (x *Ctx) repeatRandom(h *kv.Hash, n int64, values bool) {
+	hard := x.Config.OutputLimit("normal").Hard
+	for e := (kv.Element{}); n > 0 && h.Random(&e); n-- {
+		x.randomField(&e, values)
+		if hard > 0 && int64(len(x.Client.Out)) > hard {
+			return
+		}
+	}
 }
 
 func (x *Ctx) randomField(e *kv.Element, values bool) {

@@ -192,12 +192,15 @@ func TestValidate(t *testing.T) {
 func FuzzListpack(f *testing.F) {
 	b := NewListpack()
 	f.Add(bytes.Clone(b), []byte("x"))
-	for _, s := range samples() {
-		if len(s) < 5000 {
-			b = Append(b, []byte(s))
+	for i, s := range samples() {
+		if len(s) > 300 {
+			continue
+		}
+		if b = Append(b, []byte(s)); i%8 == 7 {
+			f.Add(b, []byte("-4096"))
+			b = NewListpack()
 		}
 	}
-	f.Add(b, []byte("-4096"))
 	f.Fuzz(func(t *testing.T, b, elem []byte) {
 		n, err := Validate(b)
 		if err != nil {
