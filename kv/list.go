@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"bytes"
+
 	"kvd/kv/internal/tree"
 	"kvd/kv/packed"
 )
@@ -147,6 +149,13 @@ func (l *List) Ends(end End, n int64, fn func(v *packed.Value)) {
 // looks at no more than limit elements, from the left, or from the right with back.
 func (l *List) Find(elem []byte, back bool, limit int64, fn func(i int64) bool) {
 	n, i, step := l.Len(), int64(0), int64(1)
+	if back {
+		i, step = n-1, -1
+	}
+	if l.isTree() {
+		l.findInTree(elem, i, step, min(n, limit), fn)
+		return
+	}
 	look := func(v *packed.Value) bool {
 		if v.Equal(elem) && !fn(i) {
 			return false
@@ -155,11 +164,34 @@ func (l *List) Find(elem []byte, back bool, limit int64, fn func(i int64) bool) 
 		return true
 	}
 	if back {
-		i, step = n-1, -1
-		l.Back(n-1, min(n, limit), look)
-		return
+		l.Back(n-1, limit, look)
+	} else {
+		l.Range(0, limit, look)
 	}
-	l.Range(0, min(n, limit), look)
+}
+
+// findInTree is Find for a tree, where equal elements have equal records: it looks at n
+// elements from index i on.
+func (l *List) findInTree(elem []byte, i, step, n int64, fn func(i int64) bool) {
+	var buf [8]byte
+	value, isInt := listRecord(&buf, elem)
+	from := i
+	if step < 0 {
+		from++
+	}
+	cur := l.c.tree(0).FromAt(from)
+	var r tree.Record
+	for ; n > 0; n-- {
+		if step > 0 {
+			cur.Next(&r)
+		} else {
+			cur.Prev(&r)
+		}
+		if r.Flag == isInt && bytes.Equal(r.Value, value) && !fn(i) {
+			return
+		}
+		i += step
+	}
 }
 
 // appendListInt appends an integer as a list's tree holds it: the fewest bytes of its two's
