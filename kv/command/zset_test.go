@@ -387,9 +387,14 @@ func TestZrankWithScore(t *testing.T) {
 // TestBzpopWaits has clients wait for sorted sets.
 func TestBzpopWaits(t *testing.T) {
 	p := newPair(t)
-	for _, cmd := range [][]string{
-		{"BZPOPMIN", "k", "j", "0"}, {"BZPOPMAX", "k", "0"}, {"BZMPOP", "0", "1", "k", "MAX", "COUNT", "2"},
-	} {
+	stores := [][]string{
+		{"ZADD", "k", "1", "a", "2", "b", "3", "c"}, {"ZUNIONSTORE", "k", "2", "src", "src"}, {"ZRANGESTORE", "k", "src", "0", "-1"},
+		{"GEOADD", "k", "1", "1", "a"}, {"RENAME", "src", "k"}, {"COPY", "src", "k"}, {"ZINCRBY", "k", "1", "x"},
+		{"GEOSEARCHSTORE", "k", "src", "FROMLONLAT", "-180", "-85", "BYRADIUS", "100", "km"}, {"GEORADIUS", "src", "-180", "-85", "100", "km", "STORE", "k"},
+	}
+	waits := [][]string{{"BZPOPMIN", "k", "j", "0"}, {"BZPOPMAX", "k", "0"}, {"BZMPOP", "0", "1", "k", "MAX", "COUNT", "2"}}
+	for i, store := range stores {
+		cmd := waits[i%len(waits)]
 		w := p.other()
 		w.theirs.send(t, cmd...)
 		if got := w.ours(cmd...); got != "postponed" && got != "" {
@@ -400,7 +405,8 @@ func TestBzpopWaits(t *testing.T) {
 		}
 		p.same("SET", "k", "x")
 		p.same("DEL", "k")
-		p.same("ZADD", "k", "1", "a", "2", "b", "3", "c")
+		p.same("ZADD", "src", "1", "a", "2", "b", "3", "c")
+		p.same(store...)
 		p.same("ZRANGE", "k", "0", "-1", "WITHSCORES")
 		p.same("DEL", "k")
 	}
