@@ -159,12 +159,18 @@ func TestCommandKeysAndLists(t *testing.T) {
 		} {
 			p.line(cmd)
 		}
-		for _, cmd := range []string{"PATTERN config*", "PATTERN client|un*", "ACLCAT transaction"} {
-			ours, theirs := p.both(strings.Fields("COMMAND LIST FILTERBY " + cmd)...)
+		for _, cmd := range []string{
+			"LIST FILTERBY PATTERN config*", "LIST FILTERBY PATTERN client|un*", "LIST FILTERBY ACLCAT transaction",
+			"LIST FILTERBY ACLCAT stream", "INFO config xgroup get",
+		} {
+			ours, theirs := p.both(strings.Fields("COMMAND " + cmd)...)
 			if a, b := sortedLines(ours), sortedLines(theirs); a != b {
 				t.Errorf("%s\n kvd   %s\n redis %s", cmd, a, b)
 			}
 		}
+	}
+	if got := p.ours("COMMAND", "LIST", "FILTERBY", "ACLCAT", "slow"); !strings.Contains(got, "\nxgroup\r") {
+		t.Error("COMMAND LIST FILTERBY ACLCAT slow lacks the container XGROUP, which is slow")
 	}
 	n := strconv.Itoa(len(p.x.state.table.list))
 	if got := p.ours("COMMAND", "COUNT"); got != ":"+n+"\r\n" {
