@@ -232,13 +232,22 @@ func TestDecoderMemory(t *testing.T) {
 	lzf := append(append([]byte{lenEncoded | encLZF}, binary.BigEndian.AppendUint32([]byte{lenByte32}, 100<<20)...), huge...)
 	most := binary.BigEndian.AppendUint64([]byte{lenByte64}, math.MaxUint64)
 	for name, file := range map[string]string{
-		"value":      "REDIS0010\x00\x01a" + string(huge),
-		"key":        "REDIS0010\x00" + string(huge),
-		"metadata":   "REDIS0010\xfa" + string(huge),
-		"compressed": "REDIS0010\x00\x01a" + string(lzf),
-		"resize":     "REDIS0010\xfb" + string(most) + string(most) + "\x00\x01a" + string(huge),
-		"most":       "REDIS0010\x00\x01a" + string(most),
-		"hash's key": "REDIS0010\x04" + string(huge),
+		"value":               "REDIS0010\x00\x01a" + string(huge),
+		"key":                 "REDIS0010\x00" + string(huge),
+		"metadata":            "REDIS0010\xfa" + string(huge),
+		"compressed":          "REDIS0010\x00\x01a" + string(lzf),
+		"resize":              "REDIS0010\xfb" + string(most) + string(most) + "\x00\x01a" + string(huge),
+		"most":                "REDIS0010\x00\x01a" + string(most),
+		"hash's key":          "REDIS0010\x04" + string(huge),
+		"hash":                "REDIS0010\x04\x01a" + string(most),
+		"set":                 "REDIS0010\x02\x01a" + string(most) + "\x01a",
+		"zset":                "REDIS0010\x05\x01a" + string(most),
+		"listpack":            "REDIS0010\x10\x01a" + string(huge),
+		"element":             "REDIS0010\x01\x01a" + string(most) + string(huge),
+		"quicklist":           "REDIS0010\x12\x01a" + string(most) + "\x02" + string(huge),
+		"compressed listpack": "REDIS0010\x10\x01a" + string(lzf),
+		"stream":              "REDIS0010\x13\x01a" + string(most) + "\x10aaaaaaaaaaaaaaaa" + string(huge),
+		"pending":             "REDIS0010\x13\x01a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01g\x00\x00\x00" + string(most),
 	} {
 		for _, tail := range []int{0, 4, 8, 16, 32, 64, 4096, 300_000} {
 			var before, after runtime.MemStats
@@ -248,9 +257,13 @@ func TestDecoderMemory(t *testing.T) {
 				NewChunkDecoder(&pieces{file: []byte(all), max: 1 << 20, rng: testRand()}, DecoderOptions{}),
 			} {
 				runtime.ReadMemStats(&before)
-				_, _, err := entriesOf(d)
+				var ev Event
+				var err error
+				for err == nil {
+					err = d.Next(&ev)
+				}
 				runtime.ReadMemStats(&after)
-				if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == nil {
+				if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 || err == io.EOF {
 					t.Errorf("%s: %d bytes allocated, %v", name, used, err)
 				}
 			}
