@@ -277,6 +277,9 @@ func (h *Hash) Save() error {
 func (h *Hash) noteTimer() {
 	if next := h.nextExpiry(); next != NoExpiry {
 		h.c.sh.fields[h.c.db].note(h.c.key, next)
+		if used := &h.c.tx.s.fields.used; !used.Load() {
+			used.Store(true)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type fieldTimers struct {
 
 // fieldSweep is the state of the search for expired fields.
 type fieldSweep struct {
+	used    atomic.Bool  // there has been a field that expires
 	table   int          // the cron's: where the next round goes on
 	removed atomic.Int64 // fields
 }
@@ -61,6 +62,9 @@ const (
 
 // expireFields removes expired fields, for about as long as budget.
 func (s *Store) expireFields(budget time.Duration) {
+	if !s.fields.used.Load() {
+		return
+	}
 	start := time.Now()
 	now := s.clock()
 	tx := s.NewTx()
