@@ -7,10 +7,10 @@ import (
 
 // A string above ChunkedAbove bytes is a tree of chunks, so that a write into it costs one
 // chunk, also while a cut is live. All chunks but the last are ChunkSize bytes long. One
-// that has never been written to is kept as an empty record and read as zeroes: to make a
-// string longer costs next to nothing, however far behind its end somebody writes. The last
-// one always has all of its bytes, since what makes a string longer writes its end. So the
-// length is known from the number of chunks and the last of them.
+// that was zeroes when it was made is kept as an empty record until it is written to: to
+// make a string longer costs next to nothing, however far behind its end somebody writes.
+// The last one always has all of its bytes, so that the length is known from the number of
+// chunks and the last of them.
 //
 // A string that has become chunks stays so until it is replaced.
 

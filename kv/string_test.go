@@ -290,6 +290,13 @@ func TestSparseString(t *testing.T) {
 		tx.Delete(0, key)
 		tx.Unlock()
 	}
+	before := s.Memory().Entries
+	if err := s.DB(0).Set([]byte("zeroes"), make([]byte, 10<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if grown := s.Memory().Entries - before; grown > 1<<17 {
+		t.Errorf("10 MiB of zeroes take %d bytes", grown)
+	}
 }
 
 // takeRest takes what has become free in the background since.

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"slices"
 
 	"kvd/kv/internal/arena"
@@ -95,11 +96,7 @@ func buildChunks(space tree.Space, size int64, room []byte, fill func(dst []byte
 	b := tree.NewBuilder(space, shapes[TypeString][0])
 	for at := int64(0); at < size; at += ChunkSize {
 		n := min(size-at, ChunkSize)
-		piece := fill(room[:n], at)
-		if piece == nil && at+n == size { // the last one is never left out
-			piece = zeroChunk[:n]
-		}
-		if err := b.Add(nil, piece, false); err != nil {
+		if err := b.Add(nil, asKept(fill(room[:n], at), n, at+n == size), false); err != nil {
 			b.Abort()
 			return tree.Root{}, err
 		}
@@ -109,6 +106,18 @@ func buildChunks(space tree.Space, size int64, room []byte, fill func(dst []byte
 		b.Abort()
 	}
 	return root, err
+}
+
+// asKept returns what the record of a new chunk of n bytes holds, nil meaning zeroes: nothing
+// if it is zeroes, but all of the last one.
+func asKept(chunk []byte, n int64, last bool) []byte {
+	switch {
+	case last && chunk == nil:
+		return zeroChunk[:n]
+	case last || chunk == nil || !bytes.Equal(chunk, zeroChunk[:n]):
+		return chunk
+	}
+	return nil
 }
 
 // WriteAt writes data over the string at key from byte off on and
@@ -274,10 +283,7 @@ func (c *coll) addChunks(old, off int64, data []byte) error {
 	for i := count; i*ChunkSize < size; i++ {
 		n := min(size-i*ChunkSize, ChunkSize)
 		chunk := c.overlay(room[:n], i*ChunkSize, old, off, data)
-		if chunk == nil && i*ChunkSize+n == size { // the last one is never left out
-			chunk = zeroChunk[:n]
-		}
-		if err := t.InsertAt(i, chunk, false); err != nil {
+		if err := t.InsertAt(i, asKept(chunk, n, i*ChunkSize+n == size), false); err != nil {
 			return err
 		}
 	}

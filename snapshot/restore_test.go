@@ -219,7 +219,10 @@ func TestRestoreNoMemory(t *testing.T) {
 	for i := range 2 { // most of what there is
 		key := fmt.Append(nil, "filler:", i)
 		if err := s.Update([][]byte{key}, func(tx *kv.Tx) error {
-			return tx.FillString(0, key, 470<<20, kv.NoExpiry, func(dst []byte, _ int64) []byte { return dst })
+			return tx.FillString(0, key, 470<<20, kv.NoExpiry, func(dst []byte, _ int64) []byte {
+				dst[0] = 1 // zeroes would take no memory
+				return dst
+			})
 		}); err != nil {
 			t.Fatal(err)
 		}
