@@ -205,7 +205,8 @@ func listOfFlat(b []byte) (list []ZsetElement, ok bool) {
 
 // StoreZset makes key hold a sorted set of these elements, whatever it held before, without an
 // expiry; no elements delete it. Members must differ and must not lie in the store. The list is
-// sorted. It counts as one change, or none if there is nothing to delete.
+// sorted. It counts as one change, or none if there is nothing to delete. After ErrNoMemory there is
+// no such key.
 func (tx *Tx) StoreZset(db int, key []byte, list []ZsetElement) error {
 	deleted := tx.Delete(db, key)
 	if len(list) == 0 {

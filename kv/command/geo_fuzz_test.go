@@ -32,7 +32,7 @@ func (f *geoFuzzer) point() []string {
 }
 
 func (f *geoFuzzer) unit() string {
-	return f.pick("m", "km", "KM", "ft", "mi", "km", "km", "km", "foo")[:]
+	return f.pick("m", "km", "KM", "ft", "mi", "km", "km", "km", "foo")
 }
 
 func (f *geoFuzzer) length() string {
@@ -100,8 +100,8 @@ func (f *geoFuzzer) command() []string {
 	return append(f.search("GEOSEARCH", k), f.options()...)
 }
 
-// about compares replies whose lines are equal, but for distances: those may differ by a few units in the last
-// place of a double, as the sines of two C libraries do.
+// closeEnough compares replies whose lines are equal, but for distances: those may differ by a few units in the
+// last place of a double, as those of two C libraries do.
 func closeEnough(a, b string) bool {
 	if a == b {
 		return true
@@ -132,7 +132,7 @@ func TestFuzzGeo(t *testing.T) {
 			p := newPair(t)
 			p.setLimits(t, "zset-max-listpack-entries", limit)
 			changes := p.redisChanges(t)
-			for i := range fuzzCount(20_000) / 2 {
+			for i := range fuzzCount(50_000) / 2 {
 				if i%1000 == 0 {
 					p.both("HELLO", strconv.Itoa(2+i/1000%2))
 				}

@@ -137,7 +137,7 @@ func (c geoCell) moved(east, north int32) geoCell {
 // degree is one in radians. Go would round a quotient of constants only once, C rounds pi too.
 const degree = float64(math.Pi) / 180
 
-func radians(degrees float64) float64 { return degrees * degree }
+func radians(degrees float64) float64 { return float64(degrees * degree) }
 func degrees(radians float64) float64 { return radians / degree }
 
 // latDistance returns the distance along a meridian, in metres.
