@@ -176,12 +176,9 @@ func (sh *shard) buryBigs(s *Store, db int) {
 	s.noteDeferred(sh)
 }
 
-// swapBigs exchanges the big collections of two shards, one of a stage. What a cut may
-// reach is not kept in the stage. All locks are held.
-func swapBigs(s *Store, sh, from *shard, db int) {
-	if s.live.id != 0 || len(sh.bigs.pending) > 0 {
-		sh.buryBigs(s, db)
-	}
+// swapBigs exchanges the big collections of two shards, one of a stage, which no cut may
+// reach. All locks are held.
+func swapBigs(sh, from *shard, db int) {
 	out, in := sh.bigs.of[db], from.bigs.of[db]
 	sh.bigs.of[db], from.bigs.of[db] = nil, nil
 	for _, b := range out {

@@ -71,6 +71,7 @@ type Store struct {
 	live      liveCut      // guarded by all locks
 	reaper    reaper
 	buried    atomic.Int64 // bytes that the reaper has yet to free
+	kept      atomic.Int64 // of them, bytes that were buried since the live cut
 	lazyFreed atomic.Int64 // collections that it has freed
 	lastBig   atomic.Uint32
 	fields    fieldSweep
@@ -525,7 +526,7 @@ func (s *Store) noteDeferred(sh *shard) {
 
 // notePeak keeps the most that the live View has cost.
 func (s *Store) notePeak() {
-	now := s.deferred.Load() + s.buried.Load() + s.arena.ReserveBytes()
+	now := s.deferred.Load() + s.kept.Load() + s.arena.ReserveBytes()
 	for peak := s.extraPeak.Load(); now > peak; peak = s.extraPeak.Load() {
 		if s.extraPeak.CompareAndSwap(peak, now) {
 			break

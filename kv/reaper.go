@@ -22,7 +22,14 @@ type grave struct {
 
 // bury has the heap of b freed when no cut can reach it any more.
 func (s *Store) bury(b *bigTree) {
-	s.buried.Add(b.heap.Bytes())
+	bytes := b.heap.Bytes()
+	if bytes == 0 {
+		return
+	}
+	s.buried.Add(bytes)
+	if s.live.id != 0 {
+		s.kept.Add(bytes)
+	}
 	s.notePeak()
 	s.reaper.mu.Lock()
 	s.reaper.graves = append(s.reaper.graves, grave{b.heap, s.live.id})

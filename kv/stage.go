@@ -135,10 +135,11 @@ func (st *Stage) swapTable(n, db int) (removed, loaded int64) {
 	old, fresh := sh.table(s, db), from.table(s, db)
 	removed, loaded = old.Len(), fresh.Len()
 	sh.flushWatchers(db, old, fresh)
-	if sh.guard.Mode != cut.None || sh.guard.Pending() {
-		old.Clear() // a cut may reach it: the shard keeps its memory until that has passed
+	if sh.holdsBack(s, db) { // then the shard keeps its memory until the cut has passed
+		old.ClearLater()
+		sh.buryBigs(s, db)
 	}
-	swapBigs(s, sh, from, db)
+	swapBigs(sh, from, db)
 	sh.fields[db], from.fields[db] = from.fields[db], sh.fields[db]
 	sh.tables[db], from.tables[db] = fresh, old
 	fresh.SetGuard(&sh.guard)
@@ -154,6 +155,13 @@ func (st *Stage) swapTable(n, db int) (removed, loaded int64) {
 	from.recount()
 	sh.changes.Add(removed + loaded)
 	return removed, loaded
+}
+
+// holdsBack tells whether a cut may reach keys of a database, or something of them waits to be
+// freed after one. A big collection may have come from a shard that the cut has not passed.
+func (sh *shard) holdsBack(s *Store, db int) bool {
+	return sh.guard.Mode != cut.None || sh.guard.Pending() ||
+		len(sh.bigs.of[db]) > 0 && (s.live.id != 0 || len(sh.bigs.pending) > 0)
 }
 
 // dropRuns is how many runs, of up to 64 KiB mostly, Close frees at a time.

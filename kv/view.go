@@ -279,6 +279,7 @@ func (v *View) endCut() {
 		v.s.shards[i].guard.Mode = cut.None
 	}
 	v.s.live = liveCut{}
+	v.s.kept.Store(0)
 	v.s.arena.EndCut()
 }
 
@@ -358,7 +359,7 @@ func (v *View) ExtraBytes() (now, peak int64) {
 	if v.mode == ModeLocked {
 		return 0, 0
 	}
-	return v.s.deferred.Load() + v.s.buried.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
+	return v.s.deferred.Load() + v.s.kept.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
 }
 
 // Retained returns how many bytes of one shard are kept for the View, or still

@@ -240,14 +240,23 @@ func (t *Table) Clear() {
 		return // it has no memory; a cut need not keep its heaps
 	}
 	if t.guard.Mode != cut.None || t.guard.Pending() {
-		for _, h := range t.Heaps() {
-			if h.Blocks() > 0 {
-				t.guard.DropLater(h)
-			}
-		}
-	} else {
-		for _, h := range t.Heaps() {
-			h.Drop()
+		t.ClearLater()
+		return
+	}
+	for _, h := range t.Heaps() {
+		h.Drop()
+	}
+	t.reset()
+}
+
+// ClearLater is Clear that leaves the freeing to the guard, in any case.
+func (t *Table) ClearLater() {
+	if t.dir == 0 {
+		return
+	}
+	for _, h := range t.Heaps() {
+		if h.Blocks() > 0 {
+			t.guard.DropLater(h)
 		}
 	}
 	t.reset()

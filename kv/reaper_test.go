@@ -1,0 +1,80 @@
+package kv
+
+import (
+	"fmt"
+	"testing"
+)
+
+// bigSets fills a store with sets that have heaps of their own.
+func bigSets(t *testing.T, s *Store, n int) {
+	t.Helper()
+	tx := s.NewTx()
+	tx.LockAll()
+	defer tx.Unlock()
+	for i := range n {
+		addMembers(t, tx, 0, fmt.Sprint("big:", i), 0, 20_000)
+	}
+}
+
+// Stages are swapped in and out while a View is live that has passed some shards, or all of them.
+func TestSwapOfBigsBesideView(t *testing.T) {
+	for passed := range 5 {
+		s := openStore(t, Options{Shards: 4})
+		bigSets(t, s, 8)
+		v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range passed {
+			v.Release(i)
+		}
+		st := s.NewStage()
+		for range 2 {
+			st.Swap()
+			mustCheck(t, s)
+		}
+		v.Close()
+		st.Close()
+		mustCheck(t, s)
+	}
+}
+
+// A big collection that lost its elements one by one leaves nothing that waits to be freed.
+func TestEmptiedBigIsGone(t *testing.T) {
+	s := openStore(t, Options{})
+	bigSets(t, s, 1)
+	tx := s.NewTx()
+	key := []byte("big:0")
+	tx.LockKey(key)
+	var set Set
+	if err := tx.OpenSet(&set, 0, key); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20_000 {
+		if n, err := set.Remove([][]byte{member(i)}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	tx.Unlock()
+	until(t, "nothing waits to be freed", func() bool { n, _ := s.LazyFree(); return n == 0 })
+}
+
+// What was deleted before the cut is not a cost of the View.
+func TestExtraBytesWithoutOldGraves(t *testing.T) {
+	s := openStore(t, Options{})
+	bigSets(t, s, 40)
+	s.DB(0).Flush()
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	if now, peak := v.ExtraBytes(); now != 0 || peak != 0 {
+		t.Errorf("%d bytes are kept for a View that nothing was written beside, at most %d", now, peak)
+	}
+	bigSets(t, s, 1)
+	s.DB(0).Flush()
+	if now, peak := v.ExtraBytes(); now == 0 || peak < now {
+		t.Errorf("what was deleted beside a View counts as %d bytes, at most %d", now, peak)
+	}
+}
