@@ -199,28 +199,12 @@ func (s *Stream) Remove(ids []StreamID) (removed int64, err error) {
 }
 
 func (s *Stream) remove(id StreamID) (bool, error) {
-	t := s.c.tree(streamEntries)
-	var key [streamIDSize]byte
-	rank, found := t.Rank(id.appendKey(key[:0]))
-	if !found {
-		rank--
-	}
-	r, ok := t.At(rank)
-	if !ok {
+	var e StreamEntry
+	it := s.Entries(id, id, false)
+	if !it.Next(&e) {
 		return false, nil
 	}
-	n := readStreamNode(r.Key, r.Value)
-	for at := n.first(); at >= 0; {
-		e := n.entry(at)
-		switch c := e.id.Compare(id); {
-		case c > 0, c == 0 && e.flags&streamDeleted != 0:
-			return false, nil
-		case c == 0:
-			return s.removeAt(t, rank, &n, &e)
-		}
-		at = n.next(&e)
-	}
-	return false, nil
+	return s.removeAt(s.c.tree(streamEntries), it.rank, &it.node, &it.read)
 }
 
 // removeAt deletes a live entry of the node at rank, and the node if it was its last.

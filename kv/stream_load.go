@@ -21,12 +21,13 @@ package kv
 //	'E' end       nothing: the stream is complete
 //
 // Nothing is trusted: listpacks are validated as deep as they go (structure, the counts of
-// live and deleted entries, ascending IDs), every node begins above the one before it, the
+// live and deleted entries), the IDs of nodes and those of all live entries are ascending, the
 // length is that of the live entries, names and pending IDs are unique, and each pending
 // entry has one owner. ErrStream says that something was wrong; the key may hold a part of
 // the stream then, and whoever loads it deletes it. So it is if 'E' never came.
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -62,6 +63,7 @@ type streamLoader struct {
 	rest     []byte
 	bad      bool // rest was too short
 	phase    uint32
+	top      StreamID    // the last live entry's
 	group    StreamGroup // of the parts that follow; id is 0 if there was none
 	consumer StreamConsumer
 }
@@ -98,6 +100,7 @@ func (l *streamLoader) resume() {
 	tail := l.c.tail()
 	l.read(tail)
 	l.lastGroup = getUint32(tail[streamLastGroup:])
+	l.top, _ = l.Top()
 	l.phase = getUint32(tail[streamLoading:])
 	l.consumer.id = getUint32(tail[streamLoadConsumer:])
 	id := getUint32(tail[streamLoadGroup:])
@@ -167,30 +170,20 @@ func (l *streamLoader) node(key, lp []byte) error {
 	if l.bad || len(lp) > maxStreamNode+maxStreamNode/2 {
 		return ErrStream
 	}
-	live, ok := validStreamNode(key, lp)
+	live, top, ok := validStreamNode(key, lp, l.top)
 	if !ok {
 		return ErrStream
 	}
-	if last, ok := l.lastEntry(); ok && last.Compare(streamIDOf(key)) >= 0 {
+	t := l.c.tree(streamEntries)
+	if last, ok := t.At(t.Count - 1); ok && bytes.Compare(last.Key, key) >= 0 {
 		return ErrStream
 	}
-	if _, err := l.c.tree(streamEntries).Put(key, lp, false); err != nil {
+	if _, err := t.Put(key, lp, false); err != nil {
 		return storeError(err)
 	}
 	l.Length += live
+	l.top = top
 	return nil
-}
-
-// lastEntry returns the ID of the last entry, deleted or not.
-func (l *streamLoader) lastEntry() (StreamID, bool) {
-	t := l.c.tree(streamEntries)
-	r, ok := t.At(t.Count - 1)
-	if !ok {
-		return StreamID{}, false
-	}
-	n := readStreamNode(r.Key, r.Value)
-	e := n.entry(n.last())
-	return e.id, true
 }
 
 func (l *streamLoader) header(old bool) error {
@@ -203,8 +196,7 @@ func (l *streamLoader) header(old bool) error {
 	} else {
 		l.Added = uint64(l.Length)
 	}
-	last, ok := l.lastEntry()
-	if l.bad || length != uint64(l.Length) || ok && last.Compare(l.Last) > 0 {
+	if l.bad || length != uint64(l.Length) || l.top.Compare(l.Last) > 0 {
 		return ErrStream
 	}
 	l.findFirst()
@@ -310,48 +302,48 @@ func (r *nodeReader) skip(n int64) {
 }
 
 // validStreamNode tells whether lp, of unknown origin, is the node of key: a listpack, of
-// entries with ascending IDs, as many as its master entry says. It returns the number of live ones.
-func validStreamNode(key, lp []byte) (live int64, ok bool) {
+// entries as many as its master entry says, whose live ones have ascending IDs above above. It
+// returns the number of these, and the last of their IDs, or above.
+func validStreamNode(key, lp []byte, above StreamID) (live int64, top StreamID, ok bool) {
 	elements, err := packed.Validate(lp)
 	if err != nil || elements == 0 {
-		return 0, false
+		return 0, above, false
 	}
 	r := nodeReader{lp: lp, at: packed.First(lp)}
 	count, deleted, fields := r.number(), r.number(), r.number()
 	most := int64(elements)
 	if r.bad || count < 0 || deleted < 0 || fields < 0 || fields > most {
-		return 0, false
+		return 0, above, false
 	}
 	r.skip(fields)
-	if r.number() != 0 || r.bad {
-		return 0, false
+	if r.number() != 0 || r.bad || r.at < 0 {
+		return 0, above, false
 	}
 	master := streamIDOf(key)
-	last, first := master, true
-	for r.at >= 0 {
+	for top = above; r.at >= 0; {
 		flags := r.number()
 		id := StreamID{master.Ms + uint64(r.number()), master.Seq + uint64(r.number())}
 		items, length := fields, fields+3
 		if flags&streamSameFields == 0 {
 			items = r.number()
 			if items < 0 || items > most {
-				return 0, false
+				return 0, above, false
 			}
 			items, length = 2*items, 2*items+4
 		}
 		r.skip(items)
 		if r.number() != length || r.bad {
-			return 0, false
+			return 0, above, false
 		}
-		if order := id.Compare(last); order < 0 || order == 0 && !first {
-			return 0, false
-		}
-		last, first = id, false
 		if flags&streamDeleted != 0 {
 			deleted--
-		} else {
-			live++
+			continue
 		}
+		if id.Compare(top) <= 0 {
+			return 0, above, false
+		}
+		top = id
+		live++
 	}
-	return live, live == count && deleted == 0 && !first
+	return live, top, live == count && deleted == 0
 }

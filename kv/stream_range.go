@@ -16,6 +16,7 @@ type StreamEntry struct {
 // until the stream's entries change.
 type StreamEntries struct {
 	nodes      tree.Cursor
+	rank       int64 // of the node, once it has been read
 	start, end StreamID
 	reverse    bool
 
@@ -46,6 +47,10 @@ func entriesOf(t *tree.Tree, start, end StreamID, reverse bool) (it StreamEntrie
 		rank-- // the edge may be within the node before
 	}
 	it.nodes = t.FromAt(rank)
+	it.rank = rank
+	if !reverse {
+		it.rank--
+	}
 	return it
 }
 
@@ -56,13 +61,11 @@ func (it *StreamEntries) Next(e *StreamEntry) bool {
 			it.read = it.node.entry(it.at)
 			it.isRead = true
 			it.name, it.body, it.left = it.node.fieldsAt, it.read.body, it.read.fields
-			if it.past(it.read.id) {
-				return false
+			if it.read.flags&streamDeleted != 0 || it.before(it.read.id) {
+				continue
 			}
-			if it.read.flags&streamDeleted == 0 && it.within(it.read.id) {
-				e.ID, e.Fields = it.read.id, it.read.fields
-				return true
-			}
+			e.ID, e.Fields = it.read.id, it.read.fields
+			return !it.past(it.read.id)
 		}
 		it.inNode = false
 	}
@@ -93,15 +96,18 @@ func (it *StreamEntries) nextNode() bool {
 	}
 	it.node = readStreamNode(r.Key, r.Value)
 	if it.reverse {
+		it.rank--
 		it.at = it.node.last()
 	} else {
+		it.rank++
 		it.at = it.node.first()
 	}
 	it.inNode, it.isRead = true, false
 	return true
 }
 
-// past tells whether no entry from id on is in the range.
+// past tells whether no live entry from id on is in the range. Of deleted ones that cannot be
+// said: XSETID may have gone back behind them, and what was added then is behind them too.
 func (it *StreamEntries) past(id StreamID) bool {
 	if it.reverse {
 		return id.Compare(it.start) < 0
@@ -109,11 +115,12 @@ func (it *StreamEntries) past(id StreamID) bool {
 	return id.Compare(it.end) > 0
 }
 
-func (it *StreamEntries) within(id StreamID) bool {
+// before tells whether the range has not begun.
+func (it *StreamEntries) before(id StreamID) bool {
 	if it.reverse {
-		return id.Compare(it.end) <= 0
+		return id.Compare(it.end) > 0
 	}
-	return id.Compare(it.start) >= 0
+	return id.Compare(it.start) < 0
 }
 
 // Field decodes the next field of the present entry and its value; false behind the last
