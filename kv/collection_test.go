@@ -163,7 +163,7 @@ func viewOfCollections(t *testing.T, mode Mode, policy WritePolicy) {
 	s := openStore(t, Options{Shards: 5}) // so that many are moved from a shard that is not saved yet to one that is
 	tx := s.NewTx()
 	rng := rand.New(rand.NewPCG(1, 2))
-	rounds := 6
+	rounds := 20
 	if os.Getenv("KVD_LONG") == "1" {
 		rounds = 100
 	}

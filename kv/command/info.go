@@ -276,6 +276,7 @@ func infoStats(x *Ctx, w *infoWriter) {
 	w.num("rejected_connections", st.rejected.Load())
 	w.zero("sync_full", "sync_partial_ok", "sync_partial_err")
 	w.num("expired_keys", x.Store.ExpiredKeys())
+	w.num("expired_subkeys", x.Store.ExpiredFields())
 	w.fix2("expired_stale_perc", x.Store.ExpiredStalePercent())
 	w.zero("expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys", "evicted_clients",
 		"total_eviction_exceeded_time", "current_eviction_exceeded_time")
