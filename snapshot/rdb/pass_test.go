@@ -134,7 +134,7 @@ func TestPassing(t *testing.T) {
 	}
 	for i, file := range files {
 		sameOutline(t, file, uint64(i))
-		for range 60 / (1 + len(file)/8000) {
+		for range 60 / (1 + len(file)/2000) {
 			sameOutline(t, mutate(rng, file), uint64(i))
 		}
 	}
@@ -166,7 +166,7 @@ func TestAllTypes(t *testing.T) {
 func checkAllTypes(t *testing.T, file []byte, found map[Type]bool) {
 	t.Helper()
 	opts := DecoderOptions{Values: CheckValues, AllTypes: true, BufferSize: minReadBuffer}
-	for cut := len(file); cut >= 0; cut -= 1 + len(file)/2000 {
+	for cut := len(file); cut >= 0; cut -= 1 + len(file)*len(file)/10_000_000 {
 		d := NewDecoder(bytes.NewReader(file[:cut]), opts)
 		var ev Event
 		err := error(nil)
