@@ -508,3 +508,86 @@ func FuzzLoadStream(f *testing.F) {
 		})
 	})
 }
+
+// hostileNode returns a listpack whose elements are those of a node but for some changes.
+func hostileNode(r *rand.Rand, lp []byte) []byte {
+	var elems [][]byte
+	for at := packed.First(lp); at >= 0; at = packed.Next(lp, at) {
+		v := packed.Get(lp, at)
+		elems = append(elems, v.Append(nil))
+	}
+	for range 1 + r.IntN(3) {
+		i := r.IntN(len(elems))
+		switch r.IntN(5) {
+		case 0:
+			elems[i] = elems[r.IntN(len(elems))]
+		case 1:
+			elems = append(elems[:i:i], elems[i+1:]...)
+		case 2:
+			elems = append(elems[:i+1:i+1], elems[i:]...)
+		case 3:
+			elems[i] = fmt.Append(nil, r.Int64()>>r.IntN(64))
+		default:
+			elems[i] = fmt.Append(nil, r.IntN(12)-3)
+		}
+		if len(elems) == 0 {
+			break
+		}
+	}
+	b := packed.NewListpack()
+	for _, e := range elems {
+		b = packed.Append(b, e)
+	}
+	return b
+}
+
+// Listpacks that are well formed but are no nodes are refused; what is taken is whole.
+func TestHostileNodes(t *testing.T) {
+	s := openStore(t, Options{})
+	r := rand.New(rand.NewPCG(3, 9))
+	randomStream(t, s, "from", 8, 400)
+	it, _ := s.peek(0, "from")
+	v := it.Stream()
+	var nodes [][2][]byte
+	var n StreamNode
+	for it := v.AllNodes(); it.Next(&n); {
+		nodes = append(nodes, [2][]byte{bytes.Clone(n.Key), bytes.Clone(n.Listpack)})
+	}
+	taken, refused := 0, 0
+	for range 20_000 {
+		node := nodes[r.IntN(len(nodes))]
+		lp := hostileNode(r, node[1])
+		live, top, ok := validStreamNode(node[0], lp, StreamID{})
+		if !ok {
+			refused++
+			continue
+		}
+		taken++
+		part := append([]byte{StreamPartNode}, node[0]...)
+		part = append(binary.AppendUvarint(part, uint64(len(lp))), lp...)
+		header := []byte{StreamPartHeader}
+		for _, x := range []uint64{uint64(live), top.Ms, top.Seq, 0, 0, 0, 0, 0} {
+			header = binary.LittleEndian.AppendUint64(header, x)
+		}
+		if err := loadParts(s, "to", [][]byte{part, header, {StreamPartEnd}}, r); err != nil {
+			t.Fatal(err)
+		}
+		withStream(t, s, "to", func(st *Stream) {
+			checkStream(t, st)
+			if _, _, err := st.Trim(StreamTrim{MaxLen: st.Length / 2}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := st.Remove([]StreamID{st.First, top}); err != nil {
+				t.Fatal(err)
+			}
+			checkStream(t, st)
+			if err := st.Save(1); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if taken < 100 || refused < 100 {
+		t.Errorf("%d were taken, %d refused", taken, refused)
+	}
+	mustCheck(t, s)
+}
