@@ -144,6 +144,9 @@ func printCounts(w io.Writer, rep *snapshot.VerifyReport) {
 		fmt.Fprintf(w, "[info] db%d: %s\n", d.DB, countsLine(&d.Counts))
 		printTypes(w, "db"+strconv.Itoa(d.DB), &d.Counts)
 	}
+	if rep.Empty > 0 {
+		fmt.Fprintf(w, "[info] %d collections without elements, which a load leaves out\n", rep.Empty)
+	}
 	if rep.Others > 0 {
 		fmt.Fprintf(w, "[info] %d function libraries or module data\n", rep.Others)
 	}
