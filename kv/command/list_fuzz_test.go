@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // listFuzzer makes random commands of the list group.
@@ -137,10 +138,15 @@ func TestListCommandsAgainstRedis(t *testing.T) {
 	if os.Getenv("KVD_LONG") == "1" {
 		n = 1_000_000
 	}
-	for seed, size := range []string{"-2", "8"} {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("KVD_SEED"); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	t.Logf("KVD_SEED=%d", seed)
+	for i, size := range []string{"-2", "8"} {
 		p := newPair(t)
 		p.same("CONFIG", "SET", "list-max-listpack-size", size)
-		f := &listFuzzer{&fuzzer{Rand: newRand(uint64(seed))}}
+		f := &listFuzzer{&fuzzer{Rand: newRand(seed + uint64(i))}}
 		for i := 0; i < n/2 && !t.Failed(); i++ {
 			cmd := f.command()
 			if f.IntN(30) == 0 {

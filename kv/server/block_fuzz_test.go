@@ -361,7 +361,7 @@ func (f *blockFuzzer) step() *blockStep {
 func TestBlockingAgainstRedis(t *testing.T) {
 	scripts, length := 8, 100
 	if long() {
-		scripts, length = 400, 400
+		scripts, length = 100, 300
 	}
 	redis := startRedis(t)
 	s := startServer(t, "--io-threads", "2")
