@@ -160,18 +160,19 @@ func (s *Stream) PutGroup(g *StreamGroup) error {
 // Read notes that g has been given the entry id, which is above its Last.
 func (s *Stream) Read(g *StreamGroup, id StreamID) { s.advance(g, id) }
 
-// DestroyGroup deletes a group with its consumers and pending entries.
+// DestroyGroup deletes a group with its consumers and pending entries. Where there is no
+// memory for all of that it is gone nevertheless: what is left belongs to no group then.
 func (s *Stream) DestroyGroup(g *StreamGroup) error {
+	if _, err := s.c.tree(streamGroups).Delete(g.Name); err != nil {
+		return storeError(err)
+	}
 	for _, i := range [...]int{streamOwned, streamPending, streamConsumers} {
 		t := s.c.tree(i)
 		if first, n := g.all(t); n > 0 {
-			if err := t.DeleteRange(first, n); err != nil {
-				return storeError(err)
-			}
+			_ = t.DeleteRange(first, n)
 		}
 	}
-	_, err := s.c.tree(streamGroups).Delete(g.Name)
-	return storeError(err)
+	return nil
 }
 
 // countKeys returns where the keys from from on that are below to begin, and their number.
@@ -249,33 +250,27 @@ func (s *Stream) PendingOf(g *StreamGroup, c *StreamConsumer) int64 {
 	return ownedBy(s.c.tree(streamOwned), g.id, c.id)
 }
 
-// DeleteConsumer deletes a consumer with its pending entries.
+// DeleteConsumer deletes a consumer with its pending entries. After an error some of these
+// may be gone.
 func (s *Stream) DeleteConsumer(g *StreamGroup, c *StreamConsumer) error {
-	owned, pending := s.c.tree(streamOwned), s.c.tree(streamPending)
-	from, to := ownedRange(g.id, c.id)
+	var p StreamPending
+	for {
+		it := s.AllPendingOf(g, c, StreamID{})
+		if !it.Next(&p) {
+			break
+		}
+		if _, err := s.Ack(g, p.ID()); err != nil {
+			return err
+		}
+	}
 	var buf [maxStreamKey]byte
-	var r tree.Record
-	first, n := countKeys(owned, from[:], to[:])
-	cur := owned.FromAt(first)
-	for range n {
-		cur.Next(&r)
-		if _, err := pending.Delete(g.pendingKey(buf[:0], streamIDOf(r.Key[ownerPrefix:]))); err != nil {
-			return storeError(err)
-		}
-	}
-	if n > 0 {
-		if err := owned.DeleteRange(first, n); err != nil {
-			return storeError(err)
-		}
-	}
-	t := s.c.tree(streamConsumers)
-	if _, err := t.Delete(g.numberKey(buf[:0], c.id)); err != nil {
-		return storeError(err)
-	}
-	tx := s.c.tx
+	tx, t := s.c.tx, s.c.tree(streamConsumers)
 	key := g.consumerKey(tx.scratch(), c.Name)
 	_, err := t.Delete(key)
 	tx.keep(key)
+	if err == nil {
+		_, _ = t.Delete(g.numberKey(buf[:0], c.id)) // its number is not given again
+	}
 	return storeError(err)
 }
 
@@ -290,13 +285,16 @@ func (s *Stream) Pending(g *StreamGroup, id StreamID, p *StreamPending) bool {
 }
 
 // Deliver makes an entry one of c's pending ones, whoever had it, with what p says of times
-// and deliveries.
+// and deliveries. After an error nothing has changed.
 func (s *Stream) Deliver(g *StreamGroup, c *StreamConsumer, id StreamID, p *StreamPending) error {
 	var buf [maxStreamKey]byte
 	t, owned := s.c.tree(streamPending), s.c.tree(streamOwned)
+	var old [streamPendingSize]byte
 	had := uint32(0)
-	if r, ok := t.Get(g.pendingKey(buf[:0], id)); ok {
-		had = getUint32(r.Value)
+	r, found := t.Get(g.pendingKey(buf[:0], id))
+	if found {
+		copy(old[:], r.Value)
+		had = getUint32(old[:])
 	}
 	if had != c.id {
 		if _, err := owned.Put(g.ownedKey(buf[:0], c.id, id), nil, false); err != nil {
@@ -305,33 +303,37 @@ func (s *Stream) Deliver(g *StreamGroup, c *StreamConsumer, id StreamID, p *Stre
 	}
 	p.consumer = c.id
 	v := p.value()
-	if _, err := t.Put(g.pendingKey(buf[:0], id), v[:], false); err != nil {
-		if had != c.id {
-			_, undo := owned.Delete(g.ownedKey(buf[:0], c.id, id))
+	_, err := t.Put(g.pendingKey(buf[:0], id), v[:], false)
+	if err == nil && had != 0 && had != c.id {
+		if _, err = owned.Delete(g.ownedKey(buf[:0], had, id)); err != nil {
+			_, undo := t.Put(g.pendingKey(buf[:0], id), old[:], false) // where it has just been written
 			s.c.tx.must(undo)
 		}
-		return storeError(err)
 	}
-	if had != 0 && had != c.id {
-		_, err := owned.Delete(g.ownedKey(buf[:0], had, id))
-		s.c.tx.must(err)
+	if err != nil && had != c.id {
+		_, undo := owned.Delete(g.ownedKey(buf[:0], c.id, id))
+		s.c.tx.must(undo)
 	}
-	return nil
+	return storeError(err)
 }
 
-// Ack removes an entry from those that are pending; false if it was not one.
+// Ack removes an entry from those that are pending; false if it was not one. After an error
+// nothing has changed.
 func (s *Stream) Ack(g *StreamGroup, id StreamID) (bool, error) {
 	var p StreamPending
 	if !s.Pending(g, id, &p) {
 		return false, nil
 	}
 	var buf [maxStreamKey]byte
-	consumer := p.consumer
-	if _, err := s.c.tree(streamPending).Delete(g.pendingKey(buf[:0], id)); err != nil {
+	consumer, owned := p.consumer, s.c.tree(streamOwned)
+	if _, err := owned.Delete(g.ownedKey(buf[:0], consumer, id)); err != nil {
 		return false, storeError(err)
 	}
-	_, err := s.c.tree(streamOwned).Delete(g.ownedKey(buf[:0], consumer, id))
-	s.c.tx.must(err)
+	if _, err := s.c.tree(streamPending).Delete(g.pendingKey(buf[:0], id)); err != nil {
+		_, undo := owned.Put(g.ownedKey(buf[:0], consumer, id), nil, false)
+		s.c.tx.must(undo)
+		return false, storeError(err)
+	}
 	return true, nil
 }
 

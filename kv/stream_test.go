@@ -48,6 +48,12 @@ func checkStream(t testing.TB, s *Stream) {
 	if back != n {
 		t.Fatalf("%d entries, in reverse %d", n, back)
 	}
+	checkGroups(t, s, true)
+}
+
+// checkGroups verifies the groups; whole says that there is nothing besides.
+func checkGroups(t testing.TB, s *Stream, whole bool) {
+	t.Helper()
 	pending, owned, names := int64(0), int64(0), int64(0)
 	var g StreamGroup
 	for it := s.AllGroups(); it.Next(&g); {
@@ -58,7 +64,7 @@ func checkStream(t testing.TB, s *Stream) {
 			owned += c.Pending
 		}
 	}
-	if pending != owned || pending != s.c.tree(streamPending).Count || owned != s.c.tree(streamOwned).Count || 2*names != s.c.tree(streamConsumers).Count {
+	if pending != owned || whole && (pending != s.c.tree(streamPending).Count || owned != s.c.tree(streamOwned).Count || 2*names != s.c.tree(streamConsumers).Count) {
 		t.Fatalf("%d pending, %d owned, %d consumers; in the trees %d, %d, %d", pending, owned, names,
 			s.c.tree(streamPending).Count, s.c.tree(streamOwned).Count, s.c.tree(streamConsumers).Count)
 	}
@@ -125,7 +131,9 @@ func streamBytes(s *Store, key string) []byte {
 // streamStep changes a stream at random.
 type streamStepper struct {
 	*rand.Rand
-	now int64
+	now    int64
+	failed int // for want of memory, which must be expected
+	expect bool
 }
 
 func (r *streamStepper) id(s *Stream) StreamID {
@@ -146,7 +154,9 @@ func (r *streamStepper) step(t testing.TB, s *Stream) {
 	t.Helper()
 	ok := func(err error) {
 		t.Helper()
-		if err != nil {
+		if r.expect && errors.Is(err, ErrNoMemory) {
+			r.failed++
+		} else if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,7 +176,7 @@ func (r *streamStepper) step(t testing.TB, s *Stream) {
 	case !s.Group(name, &g):
 		created, err := s.CreateGroup(name, r.id(s), int64(r.IntN(5))-1, &g)
 		ok(err)
-		if !created {
+		if !created && err == nil {
 			t.Fatal("the group was not there, and is not made")
 		}
 	case n == 10:
@@ -176,14 +186,20 @@ func (r *streamStepper) step(t testing.TB, s *Stream) {
 	default:
 		consumer := fmt.Appendf(nil, "consumer%d", r.IntN(4))
 		if !s.Consumer(&g, consumer, &c) {
-			ok(s.CreateConsumer(&g, consumer, r.now, &c))
+			err := s.CreateConsumer(&g, consumer, r.now, &c)
+			if ok(err); err != nil {
+				return
+			}
 		} else if n == 11 && r.IntN(3) == 0 {
 			ok(s.DeleteConsumer(&g, &c))
 			return
 		}
 		var e StreamEntry
 		for it, left := s.Entries(r.id(s), MaxStreamID, false), r.IntN(8); left > 0 && it.Next(&e); left-- {
-			ok(s.Deliver(&g, &c, e.ID, &StreamPending{DeliveredAt: r.now, Deliveries: int64(left)}))
+			err := s.Deliver(&g, &c, e.ID, &StreamPending{DeliveredAt: r.now, Deliveries: int64(left)})
+			if ok(err); err != nil {
+				break
+			}
 			if e.ID.Compare(g.Last) > 0 {
 				s.Read(&g, e.ID)
 			}
@@ -589,5 +605,45 @@ func TestHostileNodes(t *testing.T) {
 	if taken < 100 || refused < 100 {
 		t.Errorf("%d were taken, %d refused", taken, refused)
 	}
+	mustCheck(t, s)
+}
+
+// Where there is no memory changes fail, and what is there stays whole.
+func TestStreamWithoutMemory(t *testing.T) {
+	s := openStore(t, Options{Reserve: 1 << 30, Shards: 2})
+	for n := range 3 {
+		randomStream(t, s, fmt.Sprint("stream", n), uint64(n), 2000)
+	}
+	v, err := s.Freeze(FreezeOptions{Mode: ModeThread})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := viewStreams(v)
+	h := takeAll(s)
+	r := &streamStepper{Rand: rand.New(rand.NewPCG(8, 8)), expect: true}
+	for i := range 8000 {
+		if i%30 == 0 {
+			h.spare(0)
+		}
+		withStream(t, s, fmt.Sprint("stream", i%3), func(st *Stream) {
+			r.step(t, st)
+			if err := st.Save(1); err != nil {
+				t.Fatal(err)
+			}
+			if i%20 == 0 {
+				checkGroups(t, st, false)
+			}
+		})
+	}
+	if r.failed < 100 {
+		t.Errorf("only %d changes failed", r.failed)
+	}
+	for k, b := range viewStreams(v) {
+		if !bytes.Equal(was[k], b) {
+			t.Errorf("%s is not what it was at the cut", k)
+		}
+	}
+	h.drop()
+	_ = v.Close()
 	mustCheck(t, s)
 }
