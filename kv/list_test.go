@@ -386,7 +386,8 @@ func BenchmarkList(b *testing.B) {
 		with := func(fn func(l *List) error) {
 			tx.LockKey(key)
 			var l List
-			if err := tx.OpenList(&l, 0, key); err == nil {
+			err := tx.OpenList(&l, 0, key)
+			if err == nil {
 				err = fn(&l)
 			}
 			if err != nil {
