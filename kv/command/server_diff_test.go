@@ -57,7 +57,7 @@ func infoFields(reply string) (names []string, values map[string]string) {
 
 // more are the fields that kvd has and Redis 7.0 does not.
 var more = regexp.MustCompile(`^(kvd_version|go_version|rdb_(current|last)_bgsave_type|rdb_last_pause_usec|rdb_last_extra_memory_peak|rdb_last_error|` +
-	`rdb_last_(save_(reason|verified|keys|bytes|seconds)|auto_reason|verify_seconds|cow_faults|limit_reached|hook)|rdb_current_(save_\w+|extra_memory|memory_limit|throttle)|mem_arena_\w+|mem_go_heap|mem_huge_\w+|fork_recollapse_\w+)$`)
+	`rdb_last_(save_(reason|verified|keys|bytes|seconds)|auto_reason|verify_seconds|cow_faults|limit_reached|hook)|rdb_current_(save_\w+|extra_memory|memory_limit|throttle)|mem_arena_\w+|mem_go_heap|mem_huge_\w+|fork_recollapse_\w+|expired_subkeys)$`)
 
 func TestInfoHasTheFieldsOfRedis(t *testing.T) {
 	p := newPair(t)

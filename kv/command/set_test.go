@@ -150,6 +150,7 @@ func TestSetsInMulti(t *testing.T) {
 		SORT s ALPHA STORE l
 		SUNIONSTORE u s s
 		SORT l BY nosort
+		SREM s b
 		SPOP s 5
 		EXEC
 		LRANGE l 0 -1
