@@ -241,7 +241,7 @@ func (x *Ctx) serveRead(c *readCall) {
 		if !x.openStream(&s, key) {
 			return
 		}
-		last := g.Last
+		var last kv.StreamID
 		if !c.grouped {
 			last, _, _ = parseStreamID(c.ids[i], plainID, 0)
 			c.from[i] = last
