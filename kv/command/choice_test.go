@@ -74,7 +74,7 @@ func TestMistakenChoices(t *testing.T) {
 		"a row twice":         func() { chosen(t, nil, &Spec{Name: "a", Handler: nop}, &Spec{Name: "a", Handler: nop}) },
 		"a row with no use":   func() { chosen(t, nil, &Spec{Name: "a"}) },
 		"a copy of no row":    func() { Row("nosuch") },
-		"too long for a name": func() { chosen(t, nil, &Spec{Name: strings.Repeat("a", 17), Handler: nop}) },
+		"too long for a name": func() { chosen(t, nil, &Spec{Name: strings.Repeat("a", maxTableName+1), Handler: nop}) },
 	} {
 		func() {
 			defer func() {
