@@ -169,11 +169,17 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 	if err := c.ready(); err != nil {
 		return 0, err
 	}
+	if i := off / ChunkSize; off < end && end <= min(old, (i+1)*ChunkSize) { // in one chunk
+		b, err := c.editChunk(i, min(size-i*ChunkSize, ChunkSize))
+		if err != nil {
+			return 0, c.saveAsIs()
+		}
+		copy(b[off-i*ChunkSize:], data)
+		return size, c.save()
+	}
 	before := c.tree(0).Count
 	if err := c.makeRoom(old, off, data); err != nil {
-		_ = c.save() // the nodes may have moved
-		c.sh.changes.Add(-1)
-		return 0, ErrNoMemory
+		return 0, c.saveAsIs()
 	}
 	for at := off; at < min(end, before*ChunkSize); {
 		i := at / ChunkSize
@@ -182,6 +188,13 @@ func (c *coll) writeString(off int64, data []byte) (size int64, err error) {
 		at += int64(copy(b[at-i*ChunkSize:], data[at-off:]))
 	}
 	return size, c.save()
+}
+
+// saveAsIs is save after a change that has found no memory, for the nodes may have moved.
+func (c *coll) saveAsIs() error {
+	_ = c.save()
+	c.sh.changes.Add(-1)
+	return ErrNoMemory
 }
 
 // ready makes sure that save finds no entry that a cut protects: it may then write to it

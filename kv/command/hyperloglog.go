@@ -299,18 +299,27 @@ func (h hll) joinRuns(at int) hll {
 // hllHisto counts registers by what they hold.
 type hllHisto [64]int
 
+// addDense counts dense registers. Neighbours go to different counts: they are often
+// equal, and one count would be waited for.
+func (c *hllHisto) addDense(r []byte) {
+	var other hllHisto
+	for at := 0; at+3 <= len(r); at += 3 {
+		v := uint32(r[at]) | uint32(r[at+1])<<8 | uint32(r[at+2])<<16
+		c[v&63]++
+		other[v>>6&63]++
+		c[v>>12&63]++
+		other[v>>18&63]++
+	}
+	for i, n := range other {
+		c[i] += n
+	}
+}
+
 // count returns the estimated cardinality; false if h is corrupt.
 func (h hll) count() (int64, bool) {
 	var histo hllHisto
 	if h.dense() {
-		r := h.runs()
-		for at := 0; at < len(r); at += 3 {
-			v := uint32(r[at]) | uint32(r[at+1])<<8 | uint32(r[at+2])<<16
-			histo[v&63]++
-			histo[v>>6&63]++
-			histo[v>>12&63]++
-			histo[v>>18&63]++
-		}
+		histo.addDense(h.runs())
 		return histo.estimate(), true
 	}
 	total := 0
@@ -330,9 +339,13 @@ func (h hll) count() (int64, bool) {
 }
 
 func (r *hllRegs) count() int64 {
-	var histo hllHisto
-	for _, rank := range r {
-		histo[rank&63]++
+	var histo, other hllHisto
+	for i := 0; i < hllRegisters; i += 2 {
+		histo[r[i]&63]++
+		other[r[i+1]&63]++
+	}
+	for i, n := range other {
+		histo[i] += n
 	}
 	return histo.estimate()
 }
