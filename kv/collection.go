@@ -281,10 +281,15 @@ func (c *coll) remove() {
 	c.expireAt = NoExpiry
 }
 
-// scratch returns an empty slice whose memory is the Tx's, until the next call.
-func (tx *Tx) scratch() []byte { return tx.buf[:0] }
+// scratch returns an empty slice with the Tx's memory, which is the caller's until keep: what
+// is changed in it is not saved yet while other keys are open.
+func (tx *Tx) scratch() []byte {
+	b := tx.buf[:0]
+	tx.buf = nil
+	return b
+}
 
-// keep gives the memory of a scratch slice that has grown back to the Tx.
+// keep gives the memory of a scratch slice, which may have grown, to the Tx.
 func (tx *Tx) keep(b []byte) {
 	if cap(b) > cap(tx.buf) && cap(b) <= maxScratch {
 		tx.buf = b[:0]
