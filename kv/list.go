@@ -89,11 +89,12 @@ func (l *List) Range(from, n int64, fn func(v *packed.Value) bool) {
 	if n <= 0 || from >= l.Len() {
 		return
 	}
+	var v packed.Value // it escapes to fn: one for all elements
 	if l.c.isTree() {
 		cur := l.c.tree(0).FromAt(from)
 		var r tree.Record
 		for ; n > 0 && cur.Next(&r); n-- {
-			if v := listValue(&r); !fn(&v) {
+			if v = listValue(&r); !fn(&v) {
 				return
 			}
 		}
@@ -101,7 +102,7 @@ func (l *List) Range(from, n int64, fn func(v *packed.Value) bool) {
 	}
 	b := l.c.packed()
 	for at := packed.Seek(b, int(from)); n > 0 && at >= 0; n-- {
-		if v := packed.Get(b, at); !fn(&v) {
+		if v = packed.Get(b, at); !fn(&v) {
 			return
 		}
 		at = packed.Next(b, at)
@@ -113,11 +114,12 @@ func (l *List) Back(from, n int64, fn func(v *packed.Value) bool) {
 	if n <= 0 || from < 0 || from >= l.Len() {
 		return
 	}
+	var v packed.Value // as in Range
 	if l.c.isTree() {
 		cur := l.c.tree(0).FromAt(from + 1)
 		var r tree.Record
 		for ; n > 0 && cur.Prev(&r); n-- {
-			if v := listValue(&r); !fn(&v) {
+			if v = listValue(&r); !fn(&v) {
 				return
 			}
 		}
@@ -125,7 +127,7 @@ func (l *List) Back(from, n int64, fn func(v *packed.Value) bool) {
 	}
 	b := l.c.packed()
 	for at := packed.Seek(b, int(from)); n > 0 && at >= 0; n-- {
-		if v := packed.Get(b, at); !fn(&v) {
+		if v = packed.Get(b, at); !fn(&v) {
 			return
 		}
 		at = packed.Prev(b, at)

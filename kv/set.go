@@ -100,8 +100,9 @@ func (s *Set) Each(fn func(v *packed.Value) bool) {
 	}
 	cur := s.c.tree(0).FromAt(0)
 	var r tree.Record
+	var v packed.Value // it escapes to fn: one for all members
 	for cur.Next(&r) {
-		if v := setMember(&r); !fn(&v) {
+		if v = setMember(&r); !fn(&v) {
 			return
 		}
 	}
@@ -112,16 +113,17 @@ func setMember(r *tree.Record) packed.Value { return packed.Value{Text: r.Key[ha
 
 // eachOfSetBlock is Each for a set that is one block.
 func eachOfSetBlock(b []byte, enc Encoding, fn func(v *packed.Value) bool) {
+	var v packed.Value
 	if enc == EncIntset {
 		for i := range packed.IntsetLen(b) {
-			if v := (packed.Value{Int: packed.IntsetAt(b, i), IsInt: true}); !fn(&v) {
+			if v = (packed.Value{Int: packed.IntsetAt(b, i), IsInt: true}); !fn(&v) {
 				return
 			}
 		}
 		return
 	}
 	for at := packed.First(b); at >= 0; at = packed.Next(b, at) {
-		if v := packed.Get(b, at); !fn(&v) {
+		if v = packed.Get(b, at); !fn(&v) {
 			return
 		}
 	}
@@ -132,8 +134,9 @@ func eachOfSetBlock(b []byte, enc Encoding, fn func(v *packed.Value) bool) {
 // block is visited as a whole.
 func (s *Set) Scan(cursor uint64, count int, fn func(v *packed.Value)) (next uint64) {
 	if s.isTree() {
+		var v packed.Value
 		return s.c.scanHashed(cursor, count, func(r *tree.Record) {
-			v := setMember(r)
+			v = setMember(r)
 			fn(&v)
 		})
 	}

@@ -121,11 +121,12 @@ func (s *Set) visitRuns(runs []setRun, fn func(v *packed.Value)) {
 	if s.isTree() {
 		t := s.c.tree(0)
 		var r tree.Record
+		var v packed.Value // it escapes to fn: one for all members
 		for _, run := range runs {
 			cur := t.FromAt(run.from)
 			for range run.n {
 				cur.Next(&r)
-				v := setMember(&r)
+				v = setMember(&r)
 				fn(&v)
 			}
 		}

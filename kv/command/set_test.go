@@ -220,3 +220,36 @@ func TestSetsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestManyElementsMakeLittleGarbage: what is replied with many elements makes no garbage for each.
+func TestManyElementsMakeLittleGarbage(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	for _, n := range []string{"100", "1000"} { // in one block, and in a tree
+		for i := range map[string]int{"100": 100, "1000": 1000}[n] {
+			doString(x, c, "SADD", "set"+n, fmt.Sprint("member", i))
+			doString(x, c, "SADD", "ints"+n, fmt.Sprint(i))
+			doString(x, c, "RPUSH", "list"+n, strings.Repeat(fmt.Sprint("element", i), 5))
+			doString(x, c, "HSET", "hash"+n, fmt.Sprint("field", i), "v")
+			doString(x, c, "ZADD", "zset"+n, fmt.Sprint(i), fmt.Sprint("member", i))
+		}
+		for _, line := range []string{
+			"SMEMBERS set", "SMEMBERS ints", "SSCAN set 0 COUNT 1000", "LRANGE list 0 -1", "LPOS list nosuch",
+			"HGETALL hash", "HSCAN hash 0 COUNT 1000", "ZRANGE zset 0 -1 WITHSCORES", "ZRANGE zset 0 -1 REV",
+		} {
+			var args [][]byte
+			for _, word := range strings.Fields(line) {
+				args = append(args, []byte(word))
+			}
+			args[1] = append(args[1], n...)
+			x.Do(c, args)
+			c.Out = c.Out[:0]
+			if got := testing.AllocsPerRun(20, func() {
+				x.Do(c, args)
+				c.Out = c.Out[:0]
+			}); got > 8 {
+				t.Errorf("%s with %s elements: %.0f allocations", line, n, got)
+			}
+		}
+	}
+}
