@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -12,8 +13,9 @@ import (
 // cut makes it copy nodes or not.
 func TestHashNoMemory(t *testing.T) {
 	for _, freeze := range []bool{false, true} {
-		now := int64(1000)
-		s := openStore(t, Options{Reserve: 1 << 30, Shards: 4, Databases: 1, Clock: func() int64 { return now }})
+		var now atomic.Int64 // the cron reads it too
+		now.Store(1000)
+		s := openStore(t, Options{Reserve: 1 << 30, Shards: 4, Databases: 1, Clock: now.Load})
 		s.SetActiveExpire(false)
 		r := rand.New(rand.NewPCG(5, 5))
 		tx, key := s.NewTx(), []byte("h")
@@ -60,12 +62,12 @@ func TestHashNoMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		now = 1<<40 + 6000 // about half have expired, and every stray has had its time
+		now.Store(1<<40 + 6000) // about half have expired, and every stray has had its time
 		for range 100 {
 			s.expireFields(time.Second)
 		}
 		compareHash(t, tx, key, m)
-		now = 1 << 41
+		now.Store(1 << 41)
 		for range 100 {
 			s.expireFields(time.Second)
 		}
