@@ -96,7 +96,9 @@ func TestSort(t *testing.T) {
 // sortFuzzer makes random SORT commands, and what they sort.
 type sortFuzzer struct{ *setFuzzer }
 
-func (f *sortFuzzer) key() string { return f.pick("l1", "l2", "s1", "s2", "z1", "z2", "str", "h1", "nokey") }
+func (f *sortFuzzer) key() string {
+	return f.pick("l1", "l2", "s1", "s2", "z1", "z2", "str", "h1", "nokey")
+}
 
 func (f *sortFuzzer) elem() string {
 	return f.pick(strconv.Itoa(f.IntN(30)), strconv.Itoa(f.IntN(30)), strconv.FormatFloat(f.NormFloat64(), 'g', 5, 64), f.pick("a", "b", "abc", ""))
