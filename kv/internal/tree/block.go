@@ -48,13 +48,15 @@ type record struct {
 }
 
 // valueIsFar tells whether a value of n bytes lies far beside a key of k bytes.
-func valueIsFar(k, n int) bool {
+func (s *Shape) valueIsFar(k, n int) bool {
+	if !s.Keyed {
+		return n > inList
+	}
 	return n > inlineMax || k <= inlineMax && k+n > pairMax
 }
 
-// encode makes a record in buf, which has room for recordMax bytes. keyRef and valueRef
-// are blocks that hold the key and the value already, or 0. Nothing is left
-// behind on an error.
+// encode makes a record in buf, which has room for it. keyRef and valueRef are blocks
+// that hold the key and the value already, or 0. Nothing is left behind on an error.
 func (t *Tree) encode(buf, key, value []byte, flag bool, keyRef, valueRef arena.Ref) (r record, err error) {
 	r = record{keyRef: keyRef, valueRef: valueRef}
 	if t.shape.Keyed && t.shape.Value >= 0 && len(value) != t.shape.Value {
@@ -66,7 +68,7 @@ func (t *Tree) encode(buf, key, value []byte, flag bool, keyRef, valueRef arena.
 		}
 		r.newKey = true
 	}
-	if valueIsFar(len(key), len(value)) && valueRef == 0 {
+	if t.shape.valueIsFar(len(key), len(value)) && valueRef == 0 {
 		if r.valueRef, err = t.far(value); err != nil {
 			t.discard(&r)
 			return r, err
@@ -116,7 +118,7 @@ func appendListRecord(b []byte, r *record, value []byte) []byte {
 		h = listFlag
 	}
 	if r.valueRef != 0 {
-		b = appendVarint2(b, stubSize<<listShift|h|listFar)
+		b = appendVarint2(b, listFar<<listShift|h)
 		return appendStub(b, r.valueRef, n)
 	}
 	b = appendVarint2(b, n<<listShift|h)

@@ -47,31 +47,41 @@ func (b *Builder) Add(key, value []byte, flag bool) error {
 // sep makes the separator of the next.
 func (b *Builder) room(i, n int, sep func() []byte) (*level, error) {
 	if i == len(b.levels) {
+		slotted, room := i > 0 || b.t.shape.Keyed, largePage
+		if slotted {
+			room = smallPage
+		}
 		b.levels = append(b.levels, new(level))
-		b.levels[i].page.reset(i > 0 || b.t.shape.Keyed)
+		b.levels[i].page.buf = make([]byte, room)
+		b.levels[i].page.reset(slotted)
 	}
 	l := b.levels[i]
 	if l.page.slotted {
 		n += slotSize
 	}
-	if l.page.size()+n <= maxNode {
+	size := l.page.size() + n
+	if size <= maxNode || i == 0 && b.t.shape.fits(l.page.n+1, size) {
 		return l, nil
 	}
-	if err := b.flush(i); err != nil {
+	end := l.page.n
+	if !l.page.slotted && size > maxNode {
+		nd := l.page.view(b.t.a, b.value(i))
+		end = l.page.pack(&nd, 0, end, false)
+	}
+	if err := b.flush(i, end); err != nil {
 		return nil, err
 	}
-	l.page.reset(l.page.slotted)
-	l.count = 0
 	if l.page.slotted {
 		l.sep = append(l.sep[:0], sep()...)
 	}
 	return l, nil
 }
 
-// flush makes the node of a level, and adds it to the level above.
-func (b *Builder) flush(i int) error {
+// flush makes a node of the first n records of a level, all if they have slots, and adds
+// it to the level above.
+func (b *Builder) flush(i, n int) error {
 	l := b.levels[i]
-	ref, err := b.make(i)
+	ref, err := b.make(i, n)
 	if err != nil {
 		return err
 	}
@@ -82,11 +92,11 @@ func (b *Builder) flush(i int) error {
 			return err
 		}
 	}
-	n := childSize + len(l.sep)
+	size := childSize + len(l.sep)
 	if far != 0 {
-		n = childSize + stubSize
+		size = childSize + stubSize
 	}
-	up, err := b.room(i+1, n, func() []byte { return l.sep })
+	up, err := b.room(i+1, size, func() []byte { return l.sep })
 	if err != nil {
 		b.t.retire(ref)
 		b.t.retire(far)
@@ -100,24 +110,35 @@ func (b *Builder) flush(i int) error {
 	if up.page.n == 0 {
 		sep = nil
 	}
-	up.page.addChild(sep, far, ref, l.count)
-	up.count += l.count
+	count := l.count
+	if i == 0 {
+		count = int64(n)
+	}
+	up.page.addChild(sep, far, ref, count)
+	up.count += count
+	l.count -= count
+	if n < l.page.n {
+		nd := l.page.view(b.t.a, b.value(i))
+		l.page.shift(&nd, n)
+	} else {
+		l.page.reset(l.page.slotted)
+	}
 	return nil
 }
 
-// make writes the node of a level to a block.
-func (b *Builder) make(i int) (arena.Ref, error) {
+// make writes the first n records of a level to a block.
+func (b *Builder) make(i, n int) (arena.Ref, error) {
 	g := &b.levels[i].page
-	size := g.size()
+	nd := g.view(b.t.a, b.value(i))
+	size := g.nodeBytes(&nd, 0, n, false)
 	ref, err := b.t.alloc(size)
 	if err != nil {
 		return 0, err
 	}
 	room := arena.RoundSize(size)
 	block := b.t.a.Bytes(ref, room)
-	nd := g.view(b.t.a, b.value(i))
-	g.write(block, &nd, 0, g.n, false)
-	putHead(block, g.n, size, room)
+	g.write(block, &nd, 0, n, false)
+	putHead(block, n, size, room)
 	return ref, nil
 }
 
@@ -145,18 +166,16 @@ func (b *Builder) Root() (Root, error) {
 			break
 		}
 		if i == len(b.levels)-1 {
-			ref, err := b.make(i)
+			ref, err := b.make(i, l.page.n)
 			if err != nil {
 				return Root{}, err
 			}
 			b.t.Node, b.t.Height = ref, uint8(i+1)
 			break
 		}
-		if err := b.flush(i); err != nil {
+		if err := b.flush(i, l.page.n); err != nil {
 			return Root{}, err
 		}
-		l.page.reset(l.page.slotted)
-		l.count = 0
 	}
 	b.levels = nil
 	return b.t.Root, nil

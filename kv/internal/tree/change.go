@@ -47,15 +47,44 @@ func (t *Tree) seekEdge(p *path, rank int64) {
 
 // insert puts a record at the end of a path.
 func (t *Tree) insert(p *path, key, value []byte, flag bool) error {
+	return t.store(p, &change{end: p[0].at, key: key, value: value, flag: flag})
+}
+
+// change is a record that comes to where a path leads, in the place of those up to end.
+type change struct {
+	end              int
+	key, value       []byte
+	flag             bool
+	keyRef, valueRef arena.Ref // of blocks that hold the key and the value already, or 0
+}
+
+// store makes a change.
+func (t *Tree) store(p *path, c *change) error {
+	if !t.shape.Keyed && len(c.value) > pairMax && len(c.value) <= inList {
+		return t.storeLong(p, c)
+	}
+	var buf [shortMax]byte
+	return t.storeWith(buf[:0], p, c)
+}
+
+// storeLong is store with a larger frame.
+//
+//go:noinline
+func (t *Tree) storeLong(p *path, c *change) error {
 	var buf [recordMax]byte
-	r, err := t.encode(buf[:0], key, value, flag, 0, 0)
+	return t.storeWith(buf[:0], p, c)
+}
+
+// storeWith is store, with room for the record.
+func (t *Tree) storeWith(buf []byte, p *path, c *change) error {
+	r, err := t.encode(buf, c.key, c.value, c.flag, c.keyRef, c.valueRef)
 	if err != nil {
 		return err
 	}
 	if t.Height == 0 {
 		err = t.plant(&r)
 	} else {
-		err = t.splice(p, p[0].at, &r)
+		err = t.splice(p, c.end, &r)
 	}
 	if err != nil {
 		t.discard(&r)
@@ -117,7 +146,7 @@ func (t *Tree) set(p *path, value []byte, flag bool) error {
 // of k bytes in its place, and is not far too large for it.
 func (t *Tree) reusable(ref arena.Ref, k, n int) bool {
 	size := t.a.Size(ref)
-	return valueIsFar(k, n) && n <= size && n > size/2 && !t.space.Guard.Protected(t.a, ref)
+	return t.shape.valueIsFar(k, n) && n <= size && n > size/2 && !t.space.Guard.Protected(t.a, ref)
 }
 
 // replace changes a record. If valueRef is not 0, its value of n bytes lies there, and
@@ -129,16 +158,7 @@ func (t *Tree) replace(p *path, old *parts, n int, value []byte, flag bool, valu
 		}
 		value = t.a.Bytes(valueRef, n)
 	}
-	var buf [recordMax]byte
-	r, err := t.encode(buf[:0], old.Key, value, flag, old.keyRef, valueRef)
-	if err != nil {
-		return err
-	}
-	err = t.splice(p, p[0].at+1, &r)
-	if err != nil {
-		t.discard(&r)
-	}
-	return err
+	return t.store(p, &change{p[0].at + 1, old.Key, value, flag, old.keyRef, valueRef})
 }
 
 // Edit makes the value of the record at a rank n bytes long and returns it, writable
@@ -158,20 +178,20 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 			return nil, err
 		}
 		return t.a.Bytes(old.valueRef, n), nil
-	case valueIsFar(len(old.Key), n):
+	case t.shape.valueIsFar(len(old.Key), n):
 		ref, err := t.alloc(n)
 		if err != nil {
 			return nil, err
 		}
 		b := t.a.Bytes(ref, n)
 		copy(b, old.Value)
-		if err := t.editFar(&p, &old, b, ref); err != nil {
+		if err := t.store(&p, &change{p[0].at + 1, old.Key, b, old.Flag, old.keyRef, ref}); err != nil {
 			t.retire(ref)
 			return nil, err
 		}
 		return b, nil
 	case old.valueRef != 0 || n != len(old.Value) || t.fixed(p[0].ref):
-		var buf [max(inlineMax, pairMax)]byte
+		var buf [max(inlineMax, pairMax, inList)]byte
 		copy(buf[:n], old.Value)
 		if err := t.replace(&p, &old, n, buf[:n], old.Flag, 0); err != nil {
 			return nil, err
@@ -181,16 +201,6 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 		leaf.read(p[0].at, leaf.off(p[0].at), &old)
 	}
 	return old.Value, nil
-}
-
-// editFar changes a record so that its value is b, which lies at ref.
-func (t *Tree) editFar(p *path, old *parts, b []byte, ref arena.Ref) error {
-	var buf [recordMax]byte
-	r, err := t.encode(buf[:0], old.Key, b, old.Flag, old.keyRef, ref)
-	if err != nil {
-		return err
-	}
-	return t.splice(p, p[0].at+1, &r)
 }
 
 // Delete removes the record with a key, if there is one.
@@ -222,10 +232,10 @@ func (t *Tree) DeleteRange(from, n int64) error {
 	if n == 1 {
 		return t.splice(&lo, lo[0].at+1, nil)
 	}
-	b := rebuild{t: t, lo: lo, delta: -n}
-	t.seek(&b.hi, from+n-1)
+	var hi path
+	t.seek(&hi, from+n-1)
 	for level := range int(t.Height) {
-		b.hi[level].at++
+		hi[level].at++
 	}
-	return b.run(nil)
+	return t.restructure(&lo, &hi, nil, -n)
 }

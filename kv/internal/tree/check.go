@@ -53,10 +53,10 @@ func (c *checker) node(ref arena.Ref, level int, min, max []byte) (records int64
 	if err := c.block(ref, nd.size()); err != nil {
 		return 0, err
 	}
-	if nd.cap != c.t.a.Size(ref) {
-		return 0, fmt.Errorf("tree: a node of %d bytes in a block of %d", nd.cap, c.t.a.Size(ref))
+	if nd.room() != c.t.a.Size(ref) {
+		return 0, fmt.Errorf("tree: a node of %d bytes in a block of %d", nd.room(), c.t.a.Size(ref))
 	}
-	if nd.n == 0 || nd.size() > maxNode {
+	if nd.n == 0 || nd.size() > maxNode && (c.t.shape.Keyed || level > 0 || nd.n > fewList) {
 		return 0, fmt.Errorf("tree: a node with %d records, %d bytes", nd.n, nd.size())
 	}
 	off := 0
@@ -132,7 +132,7 @@ func (c *checker) record(nd *node, i, off int, min, max []byte) error {
 		}
 	}
 	switch k, v := len(p.Key), len(p.Value); {
-	case (p.keyRef != 0) != (k > inlineMax) || (p.valueRef != 0) != valueIsFar(k, v):
+	case (p.keyRef != 0) != (k > inlineMax) || (p.valueRef != 0) != c.t.shape.valueIsFar(k, v):
 		return fmt.Errorf("tree: a key of %d and a value of %d bytes, far: %v, %v", k, v, p.keyRef != 0, p.valueRef != 0)
 	case c.t.shape.Keyed && c.t.shape.Value >= 0 && v != c.t.shape.Value:
 		return fmt.Errorf("tree: a value of %d bytes, not %d", v, c.t.shape.Value)

@@ -13,8 +13,8 @@ func (b *rebuild) inner(level int) error {
 		return b.emit(level, 0)
 	}
 	lo, hi := t.node(b.lo[level].ref, level), t.node(b.hi[level].ref, level)
-	size := b.measure(&lo, &hi, level) + b.nout*(childSize+slotSize)
-	left, right := b.siblings(level, size)
+	n, size := b.measure(&lo, &hi, level)
+	left, right := b.siblings(level, n+b.nout, size+b.nout*(childSize+slotSize))
 	var sep []byte
 	if left != 0 {
 		nd := t.node(left, level)
@@ -52,7 +52,7 @@ func (b *rebuild) links(sep []byte) error {
 	for i := range b.nout {
 		o := &b.out[i]
 		if i > 0 {
-			sep = o.separator()
+			sep = b.separator(i)
 		}
 		if err := b.link(sep, o.ref, o.count); err != nil {
 			return err
@@ -86,14 +86,17 @@ func (b *rebuild) emit(level, hint int) error {
 	nd := g.view(t.a, value)
 	b.nout = 0
 	rest := g.size() - headSize
+	limit := t.levelLimit(level, g.n, g.size())
 	for i := 0; i < g.n; {
 		j := g.n
-		switch {
-		case headSize+rest <= maxNode:
+		switch size := headSize + rest; {
+		case size <= maxNode, size <= limit && j-i <= fewList:
 		case i == 0 && hint > 0:
-			j = hint
+			if j = hint; limit > maxNode {
+				j = g.packEnds(&nd, hint)
+			}
 		default:
-			j = g.cut(&nd, i, rest)
+			j = g.cut(&nd, i, rest, limit)
 		}
 		rest -= g.nodeBytes(&nd, i, j, false) - headSize
 		if err := b.make(&nd, i, j, level); err != nil {
@@ -132,7 +135,9 @@ func (b *rebuild) make(nd *node, i, j, level int) error {
 			o.sep = t.a.Bytes(far, n)
 			b.bury(far)
 		} else {
-			o.n = copy(o.short[:], nd.key(i))
+			if k := nd.key(i); len(k) > 0 {
+				o.n = copy(b.short[b.nout-1][:], k)
+			}
 		}
 	case t.shape.Keyed && i > 0:
 		made := t.node(ref, 0)

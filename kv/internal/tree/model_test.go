@@ -19,6 +19,8 @@ var manySizes = []sizes{
 	{"", 300, 300, 20},
 	{"the same words before every key, longer than a separator that an inner node takes, so that all of those lie in blocks of their own: ", 10, 10, 200},
 	{"", 100, 2, 0},
+	{"", 12, 1100, 0},
+	{"", 8, 3, 5},
 }
 
 func forShapes(t *testing.T, run func(t *testing.T, s Shape, z sizes, seed uint64)) {

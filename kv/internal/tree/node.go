@@ -8,19 +8,23 @@ import (
 
 const (
 	maxNode  = 1024 // bytes of content of a node, its head included
+	maxList  = 8191 // the same of a leaf of a list, see limit
+	fewList  = 128  // records of a leaf of more than maxNode bytes, at the most
 	headSize = 4
 	slotSize = 2
 
-	inlineMax = 256 // bytes of a key or a value in a leaf; longer ones lie far
-	pairMax   = 500 // bytes of both, so that any two records fit into a node
-	recordMax = pairMax + 4
-	sepMax    = 120 // bytes of a separator in an inner node; longer ones lie far
-	childSize = 12  // of an inner record behind its separator
-	stubSize  = 10  // of what stands for a far key or value
-	maxHeight = 24  // levels; an inner node has three children at the least, on average
+	inlineMax = 256  // bytes of a key or a value in a leaf; longer ones lie far
+	pairMax   = 500  // bytes of both, so that any two records fit into a node
+	inList    = 1020 // bytes of a value in a list; a larger block has little waste
+	recordMax = inList + 4
+	shortMax  = pairMax + 4 // bytes of a record that is no long value of a list
+	sepMax    = 120         // bytes of a separator in an inner node; longer ones lie far
+	childSize = 12          // of an inner record behind its separator
+	stubSize  = 10          // of what stands for a far key or value
+	maxHeight = 24          // levels; an inner node has three children at the least, on average
 
-	minFill = 448 // bytes: a node that shrinks below looks for a neighbour
-	joinMax = 832 // bytes of two neighbours that become one
+	minFill = 7  // sixteenths of its limit: a node that shrinks below looks for a neighbour
+	joinMax = 13 // sixteenths of the limit of two neighbours that become one
 )
 
 // The head of a node is one little-endian word: the number of records, the bytes of
@@ -28,9 +32,55 @@ const (
 const (
 	countMask = 1<<10 - 1
 	sizeShift = 10
-	sizeMask  = 1<<11 - 1
-	capShift  = 21
+	sizeMask  = 1<<13 - 1
+	capShift  = 23
+	capFine   = 1024 // blocks of more bytes are multiples of 128
 )
+
+func capCode(n int) int {
+	if n <= capFine {
+		return n / 8
+	}
+	return capFine/8 + (n-capFine)/128
+}
+
+// room returns the bytes of the node's block.
+func (nd *node) room() int {
+	if nd.cap <= capFine/8 {
+		return nd.cap * 8
+	}
+	return capFine + (nd.cap-capFine/8)*128
+}
+
+// limit returns how many bytes a leaf of n records that has size bytes, or is one of
+// those that are made of so much, may have. In a list, a leaf of large elements is
+// larger: what its block lacks of one more costs less then, and so does the record
+// above it. One of small elements is not, for they are counted to find one.
+func (s *Shape) limit(n, size int) int {
+	switch {
+	case s.Keyed || size <= 16*n:
+		return maxNode
+	case size <= 32*n:
+		return 2 * maxNode
+	case size <= 160*n:
+		return 4 * maxNode
+	}
+	return maxList
+}
+
+// fits tells whether n records of size bytes in all may be one leaf. A leaf is full
+// only for what is added: one that shrinks may stay as it is.
+func (s *Shape) fits(n, size int) bool {
+	return size <= maxNode || n <= fewList && size <= s.limit(n, size)
+}
+
+// levelLimit is limit for a node of any level.
+func (t *Tree) levelLimit(level, n, size int) int {
+	if level > 0 {
+		return maxNode
+	}
+	return t.shape.limit(n, size)
+}
 
 // A slot is the offset of a record among the node's records, and three flags.
 const (
@@ -40,11 +90,12 @@ const (
 	ownFlag  = 1 << 15
 )
 
-// The head of a record of a list is a varint: its length, and two flags.
+// The head of a record of a list is a varint: the length of its value, and a flag. A
+// length that no value in a leaf has says that there is a stub.
 const (
-	listFar   = 1
-	listFlag  = 2
-	listShift = 2
+	listFlag  = 1
+	listShift = 1
+	listFar   = 1<<13 - 1
 )
 
 var le = binary.LittleEndian
@@ -56,7 +107,7 @@ type node struct {
 	recs  []byte
 	n     int
 	value int // bytes of every value, -1 if it varies
-	cap   int // bytes of the block
+	cap   int // code of the bytes of the block
 }
 
 // node opens the node at ref; level 0 is a leaf. It runs in the forked child too,
@@ -65,7 +116,7 @@ func (t *Tree) node(ref arena.Ref, level int) node {
 	h := le.Uint32(t.a.Bytes(ref, headSize))
 	n := int(h & countMask)
 	b := t.a.Bytes(ref, int(h>>sizeShift&sizeMask))
-	nd := node{a: t.a, n: n, value: t.shape.Value, cap: int(h>>capShift) * 8}
+	nd := node{a: t.a, n: n, value: t.shape.Value, cap: int(h >> capShift)}
 	if level == 0 && !t.shape.Keyed {
 		nd.recs = b[headSize:]
 		return nd
@@ -89,7 +140,7 @@ func (t *Tree) nodeCount(ref arena.Ref) int {
 }
 
 func putHead(b []byte, n, size, cap int) {
-	le.PutUint32(b, uint32(n)|uint32(size)<<sizeShift|uint32(cap/8)<<capShift)
+	le.PutUint32(b, uint32(n)|uint32(size)<<sizeShift|uint32(capCode(cap))<<capShift)
 }
 
 func (nd *node) size() int { return headSize + len(nd.slots) + len(nd.recs) }
@@ -118,7 +169,10 @@ func (nd *node) skip(off int) int {
 		return off + 1 + int(h>>listShift)
 	}
 	h = h&0x7f | uint(nd.recs[off+1])<<7
-	return off + 2 + int(h>>listShift)
+	if h >>= listShift; h == listFar {
+		h = stubSize
+	}
+	return off + 2 + int(h)
 }
 
 // after returns the end of record i, which begins at off.
@@ -218,12 +272,14 @@ func (nd *node) read(i, off int, p *parts) {
 	if nd.slots == nil {
 		h, w := varint2(nd.recs[off:])
 		p.Key, p.Flag = nil, h&listFlag != 0
+		if h>>listShift == listFar {
+			p.to = off + w + stubSize
+			ref, n := readStub(nd.recs[off+w : p.to])
+			p.valueRef, p.Value = ref, nd.a.Bytes(ref, n)
+			return
+		}
 		p.to = off + w + h>>listShift
 		p.Value = nd.recs[off+w : p.to : p.to]
-		if h&listFar != 0 {
-			ref, n := readStub(p.Value)
-			p.valueRef, p.Value = ref, nd.a.Bytes(ref, n)
-		}
 		return
 	}
 	s := nd.slot(i)
@@ -258,7 +314,7 @@ func (nd *node) read(i, off int, p *parts) {
 // level refers to besides a child.
 func (nd *node) farRefs(i, off int) (key, value arena.Ref) {
 	if nd.slots == nil {
-		if h, w := varint2(nd.recs[off:]); h&listFar != 0 {
+		if h, w := varint2(nd.recs[off:]); h>>listShift == listFar {
 			value, _ = readStub(nd.recs[off+w:])
 		}
 		return 0, value

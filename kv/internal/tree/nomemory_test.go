@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 )
 
 // A full arena gives back a page at a time, until a tree of some levels is built and
@@ -90,5 +91,75 @@ func fillButPages(t *testing.T, a *arena.Arena) func() {
 		}
 		room.Free(refs[len(refs)-1])
 		refs = refs[:len(refs)-1]
+	}
+}
+
+// hog takes all memory that an arena has for a heap, in blocks of it. It returns them.
+func hog(h *arena.Heap) (refs []arena.Ref) {
+	for n := 64 << 20; n > 0; n = n * 7 / 8 {
+		for {
+			ref, err := h.Alloc(n)
+			if err != nil {
+				break
+			}
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+// Where there is no memory at all, everything can be deleted all the same: in any order,
+// in ranges, and from the ends.
+func TestDeleteWithoutMemory(t *testing.T) {
+	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
+		for round, m := range []cut.Mode{cut.None, cut.None, cut.None, cut.ForkedInPlace} {
+			h := newHarness(t, seed+uint64(100*round), s, z)
+			for range 2500 {
+				if s.Keyed {
+					h.put()
+				} else {
+					h.insertAt()
+				}
+			}
+			most := []int{1, 20, 400, 20}[round]
+			if m != cut.None {
+				h.heap.Arena().BeginCut()
+				h.guard.Mode = m
+			}
+			hogged := hog(h.heap)
+			for len(h.model) > 0 {
+				n := min(1+h.rng.IntN(most), len(h.model))
+				from := h.rng.IntN(len(h.model) - n + 1)
+				switch h.rng.IntN(4) {
+				case 0:
+					from = 0
+				case 1:
+					from = len(h.model) - n
+				}
+				h.deleteAt(from, n)
+				if len(h.model)%16 == 0 || most > 1 {
+					h.compare(h.root, h.model)
+					hogged = append(hogged, hog(h.heap)...)
+				}
+			}
+			for _, ref := range hogged {
+				h.heap.Free(ref)
+			}
+			h.endCut()
+		}
+	})
+}
+
+// deleteAt deletes n records from i on, one by its key if they have any.
+func (h *harness) deleteAt(i, n int) {
+	t := h.tree()
+	var err error
+	if n == 1 && h.shape.Keyed {
+		_, err = t.Delete([]byte(h.model[i].key))
+	} else {
+		err = t.DeleteRange(int64(i), int64(n))
+	}
+	if !h.undeleted(err, t.Root) {
+		h.model = append(h.model[:i], h.model[i+n:]...)
 	}
 }

@@ -2,27 +2,34 @@ package tree
 
 import "kvd/kv/internal/arena"
 
-// Limits of a page: two nodes, a record, three separators; or two small nodes.
+// Limits of a page: two leaves of a list and a record; or, where there are slots, two
+// nodes, and a record or what links to the nodes made below.
 const (
-	pageBytes = 3072
+	largePage = 2*maxList + recordMax
+	smallPage = pageSlots*slotSize + 3072
 	pageSlots = 1024
 )
 
 // page is where the records of nodes that are rebuilt are put together.
 type page struct {
-	slots   [pageSlots * slotSize]byte
-	recs    [pageBytes]byte
+	buf     []byte // the slots, if there are any, and the records
+	base    int    // where these begin
 	n, used int
 	slotted bool
 }
 
-func (g *page) reset(slotted bool) { g.n, g.used, g.slotted = 0, 0, slotted }
+func (g *page) reset(slotted bool) {
+	g.base, g.n, g.used, g.slotted = 0, 0, 0, slotted
+	if slotted {
+		g.base = pageSlots * slotSize
+	}
+}
 
 // view looks at the page as at a node.
 func (g *page) view(a *arena.Arena, value int) node {
-	nd := node{a: a, n: g.n, value: value, recs: g.recs[:g.used]}
+	nd := node{a: a, n: g.n, value: value, recs: g.buf[g.base : g.base+g.used]}
 	if g.slotted {
-		nd.slots = g.slots[:slotSize*g.n]
+		nd.slots = g.buf[:slotSize*g.n]
 	}
 	return nd
 }
@@ -43,20 +50,20 @@ func (g *page) addRange(nd *node, from, to int) {
 	first := nd.off(from)
 	last := nd.off(to)
 	if g.slotted {
-		s := g.slots[slotSize*g.n:][:slotSize*(to-from)]
+		s := g.buf[slotSize*g.n : slotSize*(g.n+to-from) : g.base]
 		copy(s, nd.slots[slotSize*from:])
 		addSlots(s, g.used-first)
 	}
-	g.used += copy(g.recs[g.used:g.used+last-first], nd.recs[first:last])
+	g.used += copy(g.buf[g.base+g.used:][:last-first], nd.recs[first:last])
 	g.n += to - from
 }
 
 // add appends a record.
 func (g *page) add(b []byte, flags int) {
 	if g.slotted {
-		le.PutUint16(g.slots[slotSize*g.n:], uint16(g.used|flags))
+		le.PutUint16(g.buf[slotSize*g.n:g.base], uint16(g.used|flags))
 	}
-	g.used += copy(g.recs[g.used:g.used+len(b)], b)
+	g.used += copy(g.buf[g.base+g.used:][:len(b)], b)
 	g.n++
 }
 
@@ -75,18 +82,19 @@ func (g *page) addChild(sep []byte, far arena.Ref, ref arena.Ref, count int64) {
 }
 
 // cut returns where a node should end that begins with record i of the page, whose
-// records take rest bytes from there on: about as many as the others will have.
-func (g *page) cut(nd *node, i, rest int) int {
-	nodes := (rest + maxNode - headSize - 1) / (maxNode - headSize)
+// records take rest bytes from there on: about as many as the others will have. No node
+// has more than limit bytes.
+func (g *page) cut(nd *node, i, rest, limit int) int {
+	nodes := (rest + limit - headSize - 1) / (limit - headSize)
 	target := rest / nodes
-	used := 0
-	for off := nd.off(i); ; i++ {
+	used, first := 0, i
+	for off := nd.off(i); i < nd.n; i++ {
 		next := nd.after(i, off)
 		size := next - off
 		if g.slotted {
 			size += slotSize
 		}
-		if headSize+used+size > maxNode {
+		if all := headSize + used + size; all > limit || all > maxNode && i-first == fewList {
 			return i
 		}
 		if used += size; used >= target {
@@ -94,6 +102,48 @@ func (g *page) cut(nd *node, i, rest int) int {
 		}
 		off = next
 	}
+	return i
+}
+
+// pack returns where a leaf of a list that is left full should end, which begins with
+// record i and could take all before j; or, if back is set, where it should begin, which
+// ends with j: what a block of its size has to spare for the number of its records is
+// the least then.
+func (g *page) pack(nd *node, i, j int, back bool) int {
+	first, last := nd.off(i), nd.off(j)
+	least, best, of := (last-first)*3/4, 0, 0
+	at := i
+	if !back {
+		at = j
+	}
+	for k, off := i, first; k <= j; k++ {
+		n, size := k-i, off-first
+		if back {
+			n, size = j-k, last-off
+		}
+		if room := arena.RoundSize(headSize + size); n > 0 && size >= least && (best == 0 || room*of < best*n) {
+			at, best, of = k, room, n
+		}
+		if k < j {
+			off = nd.after(k, off)
+		}
+	}
+	return at
+}
+
+// packEnds is pack for what remains of a full leaf behind which or before which a record
+// was added, and returns where the first of both leaves ends.
+func (g *page) packEnds(nd *node, hint int) int {
+	if hint == 1 {
+		return g.pack(nd, hint, g.n, true)
+	}
+	return g.pack(nd, 0, hint, false)
+}
+
+// shift drops the first j records, which have no slots.
+func (g *page) shift(nd *node, j int) {
+	g.used = copy(nd.recs, nd.recs[nd.off(j):])
+	g.n -= j
 }
 
 // write makes a node of records i..j in a block of room bytes, and returns its content

@@ -24,28 +24,21 @@ func (t *Tree) splice(p *path, end int, r *record) error {
 	if t.shape.Keyed {
 		size += delta * slotSize
 	}
-	must := size > maxNode || leaf.n+delta == 0
-	if must || size < leaf.size() && size < minFill && t.mayJoin(p, size) {
-		err := t.restructure(p, end, r, int64(delta))
+	n := leaf.n + delta
+	must := n == 0 || size > leaf.size() && !t.shape.fits(n, size)
+	if must || size < leaf.size() && size < t.minFill(0, n, size) && t.mayJoin(p, n, size) {
+		hi := *p
+		hi[0].at = end
+		for level := 1; level < int(t.Height); level++ {
+			hi[level].at++
+		}
+		err := t.restructure(p, &hi, r, int64(delta))
 		if err == nil || must {
 			return err
 		}
 		// There is no memory for the join; it may be left out.
 	}
 	return t.spliceOne(p, &leaf, edit{at: at, end: end, from: from, to: to, size: size, delta: delta, r: r})
-}
-
-// restructure is splice where there will be other nodes than before. It is a function of
-// its own for its large frame.
-//
-//go:noinline
-func (t *Tree) restructure(p *path, end int, r *record, delta int64) error {
-	b := rebuild{t: t, lo: *p, hi: *p, delta: delta}
-	b.hi[0].at = end
-	for level := 1; level < int(t.Height); level++ {
-		b.hi[level].at++
-	}
-	return b.run(r)
 }
 
 // edit is a change of one leaf: records at..end, which are the bytes from..to among
@@ -66,12 +59,12 @@ func (t *Tree) spliceOne(p *path, leaf *node, e edit) error {
 	old, ref := p[0].ref, p[0].ref
 	room := 0
 	switch shrinks := e.size < leaf.size(); {
-	case e.size > leaf.cap:
+	case e.size > leaf.room():
 		room = e.size
 		if e.end == e.at {
-			room = t.roomFor(p, e.size)
+			room = t.roomFor(p, leaf.n+e.delta, e.size)
 		}
-	case shrinks && arena.RoundSize(e.size) <= leaf.cap*7/8, t.fixed(old):
+	case shrinks && arena.RoundSize(e.size) <= leaf.room()*7/8, t.fixed(old):
 		room = e.size
 	}
 	if room != 0 {
@@ -79,7 +72,7 @@ func (t *Tree) spliceOne(p *path, leaf *node, e edit) error {
 		switch {
 		case err == nil:
 			ref = to
-		case e.size > leaf.cap || t.fixed(old):
+		case e.size > leaf.room() || t.fixed(old):
 			return err
 		}
 	}
@@ -100,23 +93,23 @@ func (t *Tree) spliceOne(p *path, leaf *node, e edit) error {
 	return nil
 }
 
-// roomFor returns the size of a new block for a leaf of size bytes that grows: twice as
-// much at the ends of the tree, where it will soon be full.
-func (t *Tree) roomFor(p *path, size int) int {
+// roomFor returns the size of a new block for a leaf of n records and size bytes that
+// grows: twice as much at the ends of the tree, where it will soon be full.
+func (t *Tree) roomFor(p *path, n, size int) int {
 	first, last := p[0].at == 0, p[0].at == t.nodeCount(p[0].ref)
 	for level := 1; level < int(t.Height) && (first || last); level++ {
 		first = first && p[level].at == 0
 		last = last && p[level].at == t.nodeCount(p[level].ref)-1
 	}
 	if first || last {
-		return min(2*size, maxNode)
+		return min(2*size, t.shape.limit(n, size))
 	}
 	return size
 }
 
 // inPlace writes the leaf to its own block.
 func (e *edit) inPlace(t *Tree, ref arena.Ref, leaf *node) {
-	b := t.a.Bytes(ref, leaf.cap)
+	b := t.a.Bytes(ref, leaf.room())
 	n := leaf.n + e.delta
 	old := headSize + len(leaf.slots) // where the records begin
 	base := old
@@ -145,7 +138,7 @@ func (e *edit) inPlace(t *Tree, ref arena.Ref, leaf *node) {
 	if leaf.slots != nil {
 		e.fixSlots(b[headSize:base:base], grow)
 	}
-	putHead(b, n, e.size, leaf.cap)
+	putHead(b, n, e.size, leaf.room())
 }
 
 // fixSlots sets the slot of the new record, and moves the offsets behind it.
