@@ -10,7 +10,8 @@ type Cursor struct {
 	n  int32             // records of the leaf
 	at int32             // the next one of them
 	// off is where the record at begins in a leaf of a list.
-	off int32
+	off  int32
+	leaf node // the leaf, open: a walk would open it for every record otherwise
 }
 
 const (
@@ -64,11 +65,11 @@ func (t *Tree) FromAt(rank int64) (c Cursor) {
 }
 
 // enter makes the leaf at ref that of the cursor.
-func (c *Cursor) enter(ref arena.Ref) node {
+func (c *Cursor) enter(ref arena.Ref) *node {
 	c.lv[0] = uint64(ref)
-	leaf := c.t.node(ref, 0)
-	c.n, c.at, c.off = int32(leaf.n), 0, 0
-	return leaf
+	c.leaf = c.t.node(ref, 0)
+	c.n, c.at, c.off = int32(c.leaf.n), 0, 0
+	return &c.leaf
 }
 
 // step goes to the next leaf, or the one before if by is -1; false if there is none.
@@ -103,7 +104,7 @@ func (c *Cursor) Next(r *Record) bool {
 	if c.at >= c.n && !c.step(1) {
 		return false
 	}
-	leaf := c.t.node(arena.Ref(c.lv[0]), 0)
+	leaf := &c.leaf
 	off := int(c.off)
 	if leaf.slots != nil {
 		off = leaf.off(int(c.at))
@@ -124,7 +125,7 @@ func (c *Cursor) Prev(r *Record) bool {
 		}
 		c.at = c.n
 	}
-	leaf := c.t.node(arena.Ref(c.lv[0]), 0)
+	leaf := &c.leaf
 	c.at--
 	off := leaf.off(int(c.at))
 	c.off = int32(off)
