@@ -206,16 +206,19 @@ func (s *Store) appendHashKey(dst, elem []byte) []byte {
 // appendScoreKey appends 8 bytes that are ordered as scores are. -0 is 0: the record's
 // Flag tells them apart.
 func appendScoreKey(dst []byte, score float64) []byte {
+	return binary.BigEndian.AppendUint64(dst, scoreBits(score))
+}
+
+// scoreBits is appendScoreKey as a number.
+func scoreBits(score float64) uint64 {
 	b := math.Float64bits(score)
 	switch {
 	case score == 0:
-		b = 1 << 63
+		return 1 << 63
 	case b>>63 != 0:
-		b = ^b
-	default:
-		b |= 1 << 63
+		return ^b
 	}
-	return binary.BigEndian.AppendUint64(dst, b)
+	return b | 1<<63
 }
 
 // scoreOf returns the score in front of a key.

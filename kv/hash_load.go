@@ -36,6 +36,8 @@ func (h *Hash) load(r *Record) (err error) {
 			return h.loadBlock(r)
 		}
 		err = h.loadPacked(r)
+	} else if r.Enc == EncFlat && (h.c.isTree() && h.c.tree(1).Count == 0 || !h.c.exists) {
+		err = h.loadMany(r)
 	} else {
 		err = h.loadFlat(r)
 	}
@@ -91,6 +93,29 @@ func (h *Hash) loadFlat(r *Record) error {
 		}
 	}
 	return nil
+}
+
+// loadMany takes fields that do not expire, where none does.
+func (h *Hash) loadMany(r *Record) error {
+	f, err := readFlat(TypeHash, r.Value, errHashRecord)
+	if err != nil {
+		return err
+	}
+	if !h.c.exists {
+		lim := h.c.tx.s.Limits()
+		if int64(f.n) <= lim.HashEntries && int64(f.long) <= lim.HashValue {
+			return h.loadFlat(r)
+		}
+		if err = h.c.makeBulkTrees(len(r.Value)); err != nil {
+			return err
+		}
+	}
+	h.touched = true
+	twice, err := h.c.addHashed(&f, h.c.tx.s.byHash(&f))
+	if err == nil && twice {
+		err = errHashTwice
+	}
+	return err
 }
 
 // flatString reads a string with its length before it.

@@ -1,9 +1,9 @@
 package kv
 
 import (
-	"encoding/binary"
 	"errors"
 
+	"kvd/kv/internal/tree"
 	"kvd/kv/packed"
 )
 
@@ -24,20 +24,59 @@ func (l *List) load(r *Record) error {
 	if r.Enc == EncListpack && !l.c.exists && l.fitsBlock(int64(packed.Len(r.Value)), len(r.Value)) {
 		return l.c.setPacked(EncListpack, r.Value)
 	}
-	var elems [][]byte
 	if r.Enc == EncFlat {
-		for rest := r.Value; len(rest) > 0; {
-			n, used := binary.Uvarint(rest)
-			if used <= 0 || n > uint64(len(rest)-used) {
-				return errListRecord
-			}
-			elems = append(elems, rest[used:used+int(n)])
-			rest = rest[used+int(n):]
-		}
-	} else {
-		elems = blockTexts(r.Value)
+		return l.loadFlat(r.Value)
 	}
-	return l.Push(Right, elems)
+	return l.Push(Right, blockTexts(r.Value))
+}
+
+// loadFlat adds the elements of a record at the end.
+func (l *List) loadFlat(b []byte) error {
+	f, err := readFlat(TypeList, b, errListRecord)
+	if err != nil {
+		return err
+	}
+	switch {
+	case l.isTree():
+	case !l.c.exists && !l.fitsBlock(int64(f.n), len(b)+f.n*packedRoom):
+		if err = l.c.makeBulkTrees(len(b)); err != nil {
+			return err
+		}
+	default:
+		elems := make([][]byte, 0, f.n)
+		for off := 0; off < len(b); off = f.next(off) {
+			elem, _ := f.at(off)
+			elems = append(elems, elem)
+		}
+		return l.Push(Right, elems)
+	}
+	return firstError(l.append(&f), l.c.save())
+}
+
+// append adds elements at the end of the tree, which the caller saves.
+func (l *List) append(f *flatValue) error {
+	t := l.c.tree(0)
+	var buf [8]byte
+	if t.Count > 0 {
+		for off := 0; off < len(f.b); off = f.next(off) {
+			elem, _ := f.at(off)
+			value, isInt := listRecord(&buf, elem)
+			if err := t.InsertAt(t.Count, value, isInt); err != nil {
+				return storeError(err)
+			}
+		}
+		return nil
+	}
+	b := tree.NewBuilder(l.c.space(), shapes[TypeList][0])
+	for off := 0; off < len(f.b); off = f.next(off) {
+		elem, _ := f.at(off)
+		value, isInt := listRecord(&buf, elem)
+		if err := b.Add(nil, value, isInt); err != nil {
+			b.Abort()
+			return storeError(err)
+		}
+	}
+	return l.c.built(0, b)
 }
 
 // blockTexts returns the elements of a listpack.

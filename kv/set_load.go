@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 
@@ -22,20 +21,7 @@ func (c *coll) loadSet(r *Record) error {
 
 func (s *Set) load(r *Record) error {
 	if r.Enc == EncFlat {
-		members, err := flatMembers(r.Value)
-		if err != nil {
-			return err
-		}
-		if len(members) >= setBulk {
-			order := s.c.tx.s.hashOrder(len(members), func(i int) []byte { return members[i] })
-			sorted := make([][]byte, len(members))
-			for i, from := range order {
-				sorted[i] = members[from]
-			}
-			members = sorted
-		}
-		_, err = s.add(eachOf(members))
-		return err
+		return s.loadFlat(r.Value)
 	}
 	if !s.c.exists && setBlockFits(s.c.tx.s.Limits(), r.Value, r.Enc) {
 		return s.c.setPacked(r.Enc, r.Value)
@@ -44,17 +30,34 @@ func (s *Set) load(r *Record) error {
 	return err
 }
 
-// flatMembers returns the members of a record, which are parts of b.
-func flatMembers(b []byte) (members [][]byte, err error) {
-	for len(b) > 0 {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || n > uint64(len(b)-used) {
-			return nil, errSetRecord
-		}
-		b = b[used:]
-		members, b = append(members, b[:n]), b[n:]
+// loadFlat adds the members of a record. What is there already is left out: the caller sees it by
+// the number of members.
+func (s *Set) loadFlat(b []byte) error {
+	f, err := readFlat(TypeSet, b, errSetRecord)
+	if err != nil {
+		return err
 	}
-	return members, nil
+	lim := s.c.tx.s.Limits()
+	switch {
+	case s.isTree():
+	case !s.c.exists && int64(f.n) > max(lim.SetIntset, lim.SetEntries):
+		if err = s.c.makeBulkTrees(len(b)); err != nil {
+			return err
+		}
+	default:
+		off := 0
+		_, err = s.add(func() (member []byte, ok bool) {
+			if off == len(b) {
+				return nil, false
+			}
+			member, _ = f.at(off)
+			off = f.next(off)
+			return member, true
+		})
+		return err
+	}
+	_, err = s.c.addHashed(&f, s.c.tx.s.byHash(&f))
+	return firstError(err, s.c.save())
 }
 
 // setBlockFits tells whether a set may lie in one block.

@@ -1,8 +1,7 @@
 package kv
 
 import (
-	"bytes"
-	"slices"
+	"encoding/binary"
 
 	"kvd/kv/internal/tree"
 )
@@ -52,8 +51,13 @@ func (s *Set) build(members *Members) error {
 	b := tree.NewBuilder(s.c.space(), shapes[TypeSet][0])
 	var buf [setKeyBuffer]byte
 	key := buf[:0]
-	for _, i := range s.c.tx.s.hashOrder(members.Len(), members.At) {
-		key = s.c.tx.s.appendHashKey(key[:0], members.At(i))
+	items := make([]uint64, members.Len())
+	for i := range items {
+		items[i] = s.c.tx.s.item(members.At(i), i)
+	}
+	for _, it := range sortItems(items, members.At) {
+		key = binary.BigEndian.AppendUint32(key[:0], uint32(it>>32))
+		key = append(key, members.At(int(uint32(it)))...)
 		if err := b.Add(key, nil, false); err != nil {
 			b.Abort()
 			s.c.remove()
@@ -69,30 +73,4 @@ func (s *Set) build(members *Members) error {
 	}
 	s.c.tree(0).Root = root
 	return s.c.save()
-}
-
-// hashOrder returns the indexes of n members in the order of their keys in a tree.
-func (s *Store) hashOrder(n int, at func(i int) []byte) []int {
-	type item struct {
-		hash uint32
-		i    int32
-	}
-	items := make([]item, n)
-	for i := range items {
-		items[i] = item{uint32(s.hasher.Hash(at(i)) >> 32), int32(i)}
-	}
-	slices.SortFunc(items, func(a, b item) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return bytes.Compare(at(int(a.i)), at(int(b.i)))
-	})
-	order := make([]int, n)
-	for i := range items {
-		order[i] = int(items[i].i)
-	}
-	return order
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"kvd/kv/internal/tree"
 	"kvd/kv/packed"
 )
 
@@ -35,11 +36,97 @@ func (z *Zset) load(r *Record) error {
 		}
 		return z.addAll(listOfBlock(r.Value))
 	}
-	list, ok := listOfFlat(r.Value)
-	if !ok {
-		return errZsetRecord
+	f, err := readFlat(TypeZset, r.Value, errZsetRecord)
+	switch {
+	case err != nil:
+		return err
+	case z.c.exists && z.c.isTree():
+	case !z.c.exists && int64(f.n) > z.c.tx.s.Limits().ZsetEntries:
+		if err = z.c.makeBulkTrees(2 * len(r.Value)); err != nil {
+			return err
+		}
+	default:
+		return z.addAll(listOfFlat(&f))
 	}
-	return z.addAll(list)
+	return firstError(z.fillFlat(&f), z.c.save())
+}
+
+// fillFlat adds new members to the trees.
+func (z *Zset) fillFlat(f *flatValue) error {
+	twice, err := z.c.addHashed(f, z.c.tx.s.byHash(f))
+	if err == nil && twice {
+		err = errZsetRecord
+	}
+	if err != nil {
+		return err
+	}
+	t := z.c.tree(byScore)
+	add := func(key, value []byte, flag bool) error {
+		_, err := t.Put(key, value, flag)
+		return err
+	}
+	var b *tree.Builder
+	if t.Count == 0 {
+		b = tree.NewBuilder(z.c.space(), shapes[TypeZset][byScore])
+		add = b.Add
+	}
+	var buf [setKeyBuffer]byte
+	key := buf[:0]
+	for _, e := range f.byScore() {
+		member, rest := f.at(int(e.off))
+		key = append(binary.BigEndian.AppendUint64(key[:0], e.score), member...)
+		if err := add(key, nil, e.score == zeroScore && minusZero(readScore(rest))); err != nil {
+			if b != nil {
+				b.Abort()
+			}
+			return storeError(err)
+		}
+	}
+	if b != nil {
+		return z.c.built(byScore, b)
+	}
+	return nil
+}
+
+// scored is an element of a sorted set: its score in the form of scoreKey, and its offset.
+type scored struct {
+	score uint64
+	off   uint32
+}
+
+// zeroScore is the score of 0 and -0 in the form of scoreKey.
+const zeroScore = 1 << 63
+
+// byScore returns the elements in the order of the tree of scores. Dumps have them in order,
+// ascending or descending, so that there is nothing to sort.
+func (f *flatValue) byScore() []scored {
+	list := make([]scored, f.n)
+	compare := func(a, b scored) int {
+		if a.score != b.score {
+			return cmp.Compare(a.score, b.score)
+		}
+		x, _ := f.at(int(a.off))
+		y, _ := f.at(int(b.off))
+		return bytes.Compare(x, y)
+	}
+	up, down := true, true
+	for i, off := 0, 0; i < len(list); i++ {
+		_, rest := f.at(off)
+		list[i] = scored{scoreBits(readScore(rest)), uint32(off)}
+		if i > 0 {
+			c := compare(list[i-1], list[i])
+			up, down = up && c < 0, down && c > 0
+		}
+		off = f.next(off)
+	}
+	switch {
+	case up:
+	case down:
+		slices.Reverse(list)
+	default:
+		slices.SortFunc(list, compare)
+	}
+	return list
 }
 
 // addAll adds new members, which count as one change, and saves.
@@ -186,21 +273,13 @@ func listOfBlock(b []byte) []ZsetElement {
 }
 
 // listOfFlat returns the elements in a Value of EncFlat, whose memory they share.
-func listOfFlat(b []byte) (list []ZsetElement, ok bool) {
-	for len(b) > 0 {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || len(b)-used < 8 || n > uint64(len(b)-used-8) {
-			return nil, false
-		}
-		end := used + int(n)
-		score := readScore(b[end:])
-		if score != score {
-			return nil, false
-		}
-		list = append(list, ZsetElement{b[used:end], score})
-		b = b[end+8:]
+func listOfFlat(f *flatValue) []ZsetElement {
+	list := make([]ZsetElement, 0, f.n)
+	for off := 0; off < len(f.b); off = f.next(off) {
+		member, rest := f.at(off)
+		list = append(list, ZsetElement{member, readScore(rest)})
 	}
-	return list, true
+	return list
 }
 
 // StoreZset makes key hold a sorted set of these elements, whatever it held before, without an
