@@ -27,6 +27,13 @@ const (
 	staleLimit = 10
 )
 
+// How much is freed while the sweep holds a shard's lock: so many bytes of trees, for which a
+// tenth of a millisecond is enough, or sixteen heaps of big collections.
+const (
+	sweepBytes = 512 << 10
+	sweepHeap  = sweepBytes / 16
+)
+
 func (s *Store) cron() {
 	defer s.stopped.Done()
 	tick := time.NewTicker(cronInterval)
@@ -175,8 +182,13 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 	}
 	sw := &sh.sweeps[db]
 	before := *sw
+	cost := int64(0)
 	n, wrapped, err := t.Expire(sw, now, func(e *keyspace.Entry) {
 		sh.touchWatchers(db, e.Key, false)
+		if keyspace.HasTrees(e.Kind) {
+			cost += dropCost(Type(e.Type()), e.Value)
+			sw.Enough = cost >= sweepBytes
+		}
 	})
 	s.publish(sh, db, t)
 	s.expired.Add(int64(n))
@@ -189,4 +201,17 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 		s.avgTTL[db].Store((old*49 + avg) / 50)
 	}
 	return sw.Looked - before.Looked, int64(n), wrapped || err != nil
+}
+
+// dropCost returns the bytes of blocks that are freed one by one with a head's trees, or what
+// burying their heap counts as.
+func dropCost(typ Type, head []byte) (bytes int64) {
+	if headID(head) != 0 {
+		return sweepHeap
+	}
+	for i := range shapes[typ] {
+		r := headRoot(head, i)
+		bytes += r.Bytes
+	}
+	return bytes
 }

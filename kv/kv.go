@@ -223,7 +223,7 @@ type Memory struct {
 	Deferred int64 // replaced or deleted, held for the live View
 	Copy     int64 // the copy of a ModeCopy View
 	Staged   int64 // of stages: loaded beside the data, or replaced and being freed
-	Freeing  int64 // of big collections that were deleted and are freed in slices
+	Freeing  int64 // of flushed databases and big collections that were deleted and are freed in slices
 	Overhead int64 // the allocator's tables
 	// Reserve stands ready for what is written beside the child of a ModeFork View,
 	// which does not get it: 0 without one and in a small store, at most 2 % of

@@ -5,10 +5,12 @@ import (
 	"time"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
+	"kvd/kv/internal/keyspace"
 )
 
-// reaper has the heaps of big collections that were deleted. They are freed in slices,
-// by the cron, without the lock of any shard.
+// reaper has the heaps of big collections that were deleted, and of flushed tables. They are
+// freed in slices, by the cron, without the lock of any shard.
 type reaper struct {
 	mu     sync.Mutex
 	graves []grave
@@ -17,22 +19,37 @@ type reaper struct {
 // grave is a heap to free, not before its cut has ended.
 type grave struct {
 	heap *arena.Heap
-	cut  uint32
+	cut  uint32 // 0: none reaches it
+	big  bool   // a big collection's
 }
 
 // bury has the heap of b freed when no cut can reach it any more.
-func (s *Store) bury(b *bigTree) {
-	bytes := b.heap.Bytes()
+func (s *Store) bury(b *bigTree) { s.buryHeap(grave{b.heap, s.live.id, true}) }
+
+// buryTable empties a table, and has what was in it freed: by its guard if that holds anything
+// of the shard back.
+func (s *Store) buryTable(sh *shard, t *keyspace.Table) {
+	if sh.guard.Mode != cut.None || sh.guard.Pending() {
+		t.Clear()
+		return
+	}
+	for _, heap := range t.Detach() {
+		s.buryHeap(grave{heap: heap})
+	}
+}
+
+func (s *Store) buryHeap(g grave) {
+	bytes := g.heap.Bytes()
 	if bytes == 0 {
 		return
 	}
 	s.buried.Add(bytes)
-	if s.live.id != 0 {
+	if g.cut != 0 {
 		s.kept.Add(bytes)
 	}
 	s.notePeak()
 	s.reaper.mu.Lock()
-	s.reaper.graves = append(s.reaper.graves, grave{b.heap, s.live.id})
+	s.reaper.graves = append(s.reaper.graves, g)
 	s.reaper.mu.Unlock()
 }
 
@@ -47,17 +64,20 @@ func (s *Store) reap(until time.Time) (done bool) {
 	}
 	for {
 		s.stages.gate.RLock() // cuts want every heap to stand still
-		heap := s.reaper.next(s.live.id)
-		if heap == nil {
+		g, ok := s.reaper.next(s.live.id)
+		if !ok {
 			s.stages.gate.RUnlock()
 			return true
 		}
+		heap := g.heap
 		was := heap.Bytes()
 		more := heap.DropSome(reapRuns)
 		s.buried.Add(heap.Bytes() - was)
 		if !more {
 			s.reaper.remove(heap)
-			s.lazyFreed.Add(1)
+			if g.big {
+				s.lazyFreed.Add(1)
+			}
 		}
 		s.stages.gate.RUnlock()
 		if time.Now().After(until) {
@@ -66,16 +86,16 @@ func (s *Store) reap(until time.Time) (done bool) {
 	}
 }
 
-// next returns a heap that the live cut does not reach; nil if there is none.
-func (r *reaper) next(live uint32) *arena.Heap {
+// next returns a heap that the live cut does not reach; false if there is none.
+func (r *reaper) next(live uint32) (grave, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := len(r.graves) - 1; i >= 0; i-- {
 		if g := &r.graves[i]; live == 0 || g.cut != live {
-			return g.heap
+			return *g, true
 		}
 	}
-	return nil
+	return grave{}, false
 }
 
 func (r *reaper) remove(heap *arena.Heap) {
@@ -106,5 +126,10 @@ func (r *reaper) appendHeaps(heaps []*arena.Heap) []*arena.Heap {
 func (s *Store) LazyFree() (pending, freed int64) {
 	s.reaper.mu.Lock()
 	defer s.reaper.mu.Unlock()
-	return int64(len(s.reaper.graves)), s.lazyFreed.Load()
+	for i := range s.reaper.graves {
+		if s.reaper.graves[i].big {
+			pending++
+		}
+	}
+	return pending, s.lazyFreed.Load()
 }

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 )
 
@@ -77,4 +78,46 @@ func TestExtraBytesWithoutOldGraves(t *testing.T) {
 	if now, peak := v.ExtraBytes(); now == 0 || peak < now {
 		t.Errorf("what was deleted beside a View counts as %d bytes, at most %d", now, peak)
 	}
+}
+
+// What is flushed is freed without the locks, and what has expired a few trees at a time.
+func TestFreedInSlices(t *testing.T) {
+	now := new(atomic.Int64)
+	now.Store(1000)
+	s := openStore(t, Options{Shards: 1, Clock: now.Load})
+	s.SetActiveExpire(false)
+	tx := s.NewTx()
+	const sets, size = 300, 1000
+	fill := func() {
+		tx.LockAll()
+		defer tx.Unlock()
+		for i := range sets {
+			key := fmt.Sprint("set:", i)
+			addMembers(t, tx, 0, key, 0, size)
+			tx.SetExpire(0, []byte(key), 2000)
+		}
+	}
+	fill()
+	before := s.Memory().Entries
+	now.Store(3000)
+	for calls := 0; s.Len(0) > 0; calls++ {
+		was := s.Memory().Entries
+		s.sweepSegment(&s.shards[0], 0, now.Load())
+		if freed := was - s.Memory().Entries; freed > 3*sweepBytes/2 || calls > sets {
+			t.Fatalf("%d bytes were freed by call %d, under one lock", freed, calls)
+		}
+	}
+	now.Store(1000)
+	fill()
+	tx.LockAll()
+	tx.FlushAll()
+	if m := s.Memory(); m.Entries != 0 || m.Index != 0 || m.Freeing < before/2 {
+		t.Errorf("%d bytes of entries, %d of the index, %d are being freed, of %d", m.Entries, m.Index, m.Freeing, before)
+	}
+	tx.Unlock()
+	mustCheck(t, s)
+	if n, _ := s.LazyFree(); n != 0 {
+		t.Errorf("%d big collections are being freed", n)
+	}
+	until(t, "all is freed", func() bool { return s.Memory().Freeing == 0 })
 }

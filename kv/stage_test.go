@@ -114,6 +114,7 @@ func TestStageSwap(t *testing.T) {
 	s.DB(1).Flush()
 	s.DB(3).Flush()
 	mustCheck(t, s)
+	until(t, "what was flushed is freed", func() bool { return s.Memory().Freeing == 0 })
 	if m := s.Memory(); m.Entries != 0 || m.Index != 0 || m.Staged != 0 || runBytes(s) != 0 {
 		t.Errorf("an empty store: %+v, runs of %d bytes", m, runBytes(s))
 	}
@@ -190,6 +191,7 @@ func TestSwapUnderAView(t *testing.T) {
 		s.DB(0).Flush()
 		s.DB(1).Flush()
 		s.settle()
+		until(t, "what was flushed is freed", func() bool { return s.Memory().Freeing == 0 })
 		if m := s.Memory(); m.Entries != 0 || m.Deferred != 0 || runBytes(s) != 0 {
 			t.Errorf("mode %d: left are %+v, runs of %d bytes", mode, m, runBytes(s))
 		}

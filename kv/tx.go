@@ -450,7 +450,7 @@ func (tx *Tx) FlushDB(db int) (removed int64) {
 		n := t.Len()
 		removed += n
 		sh.flushWatchers(db, t, nil)
-		t.Clear()
+		tx.s.buryTable(sh, t)
 		sh.buryBigs(tx.s, db)
 		sh.fields[db] = new(fieldTimers)
 		tx.s.publish(sh, db, t)

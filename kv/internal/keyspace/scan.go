@@ -82,6 +82,9 @@ type Sweep struct {
 	TTLs   int64 // remaining time of the live keys seen, summed, milliseconds
 	Seen   int64 // live keys with an expiry that were looked at
 	Looked int64 // keys with an expiry that were looked at
+	// Enough is for the function that Expire calls: if that sets it, the key that it was told
+	// is the last one that this call deletes, and the next call goes on in the same segment.
+	Enough bool
 }
 
 // Expire looks at the next segment of the table and deletes the keys in it that
@@ -93,12 +96,16 @@ func (t *Table) Expire(sw *Sweep, now int64, fn func(e *Entry)) (expired int, wr
 		sw.pos = 0
 		return 0, true, nil
 	}
+	sw.Enough = false
 	s := t.segmentFor(sw.pos)
 	prefix := sw.pos &^ (uint64(1)<<(64-s.depth) - 1)
 	next := prefix + uint64(1)<<(64-s.depth)
 	if s.expires > 0 && s.expireAt != 0 && s.expireAt <= now {
 		if expired, err = t.expireSegment(sw, prefix, s, now, fn); err != nil {
 			return expired, false, err
+		}
+		if sw.Enough {
+			return expired, false, nil
 		}
 	}
 	sw.pos = next
@@ -129,6 +136,10 @@ func (t *Table) expireSegment(sw *Sweep, pos uint64, s seg, now int64, fn func(e
 			return expired, err
 		}
 		expired++
+		if sw.Enough { // the segment's bound stays as it is, which is too early at worst
+			t.shrink(pos, s)
+			return expired, nil
+		}
 	}
 	if s, err = t.writable(pos, s); err != nil {
 		return expired, err
