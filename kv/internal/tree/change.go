@@ -203,7 +203,8 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 	return old.Value, nil
 }
 
-// Delete removes the record with a key, if there is one.
+// Delete removes the record with a key, if there is one. It fails, with
+// arena.ErrNoMemory, only where nodes must be copied for a cut.
 func (t *Tree) Delete(key []byte) (deleted bool, err error) {
 	var p path
 	if t.Height == 0 || !t.find(&p, key) {
@@ -215,7 +216,8 @@ func (t *Tree) Delete(key []byte) (deleted bool, err error) {
 	return true, nil
 }
 
-// DeleteRange removes n records from a rank on, as many as there are.
+// DeleteRange removes n records from a rank on, as many as there are. It fails for want
+// of memory only where Delete does.
 func (t *Tree) DeleteRange(from, n int64) error {
 	if from < 0 {
 		return errRank

@@ -21,6 +21,8 @@ func (t *Tree) Check() (blocks int64, err error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case t.Height > 1 && t.nodeCount(t.Node) == 1:
+		return 0, fmt.Errorf("tree: a root of %d levels with one child", t.Height)
 	case n != t.Count:
 		return 0, fmt.Errorf("tree: %d records, and a count of %d", n, t.Count)
 	case c.bytes != t.Bytes:

@@ -5,15 +5,17 @@
 // # Nodes
 //
 // A node is a block of the arena that fits its content: it grows and shrinks by the
-// arena's size classes up to 1024 bytes, and then splits. An inner node and a leaf with
-// keys look alike:
+// arena's size classes up to 1024 bytes, and then splits; the leaf of a list, up to more
+// where its records are larger on average: 2 KiB for more than 16 bytes, 4 KiB for more
+// than 32, 8 KiB for more than 160, and 128 records at the most. An inner node and a leaf
+// with keys look alike:
 //
 //	+------+----+----+---+----+----------+----------+---+----------+
 //	| head | s0 | s1 |...| sn | record 0 | record 1 |...| record n |
 //	+------+----+----+---+----+----------+----------+---+----------+
 //	  4      2 bytes each
 //
-//	head    records (10 bits), bytes of content (11), bytes of the block / 8 (8)
+//	head    records (10 bits), bytes of content (13), a code of the block's bytes (8)
 //	slot    offset of the record (13 bits), key far, value far, the owner's flag
 //	record  leaf, values vary   klen varint | key | value
 //	        leaf, values fixed  key | value
@@ -23,11 +25,12 @@
 // is stored. The leaf of a list needs none of the slots: who looks for a position counts
 // records anyway, and each begins with its length:
 //
-//	head | varint of length<<2 | flag<<1 | far | value | varint ...
+//	head | varint of length<<1 | flag | value | varint ...
 //
 // A key or a value of more than 256 bytes lies far, in a block of its own; the record
 // has its Ref (6 bytes) and its length (4) instead. So does a value that with its key
-// has more than 500, and a separator of more than 120.
+// has more than 500, and a separator of more than 120. In a list values of up to 1020
+// bytes lie in the leaf; the length of one that is far is given as 8191.
 //
 // The separator of a child is the shortest prefix of its first key (as of the split)
 // that is greater than every key before it; that of a node's first child is empty. The
@@ -42,8 +45,13 @@
 // change (rebuild). In both everything is allocated before anything is changed: after
 // ErrNoMemory the Root is what it was.
 //
+// Delete and DeleteRange need no memory unless nodes must be copied. Where there is none
+// for smaller blocks the larger ones stay, what would join a neighbour does not, and
+// what is deleted is taken out of the nodes in place (prune).
+//
 // Records that come in order find the leaf at the tree's end with room for twice what it
-// has, and a full leaf stays full when they go on behind it.
+// has, and a full leaf stays full when they go on behind it. One of a list then keeps
+// as many records as fill a block of some size best (pack).
 //
 // # Cuts
 //

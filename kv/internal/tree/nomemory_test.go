@@ -114,7 +114,7 @@ func TestDeleteWithoutMemory(t *testing.T) {
 	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
 		for round, m := range []cut.Mode{cut.None, cut.None, cut.None, cut.ForkedInPlace} {
 			h := newHarness(t, seed+uint64(100*round), s, z)
-			for range 2500 {
+			for range 1500 {
 				if s.Keyed {
 					h.put()
 				} else {
