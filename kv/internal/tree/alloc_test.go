@@ -128,6 +128,30 @@ func TestMemory(t *testing.T) {
 		w.InsertAt(w.Count, []byte("123456789012345"), false)
 	}
 	measure("list", &w, 15, 1.105)
+	// What quicklists of Redis 7.0.15 take of used_memory, with elements of these sizes.
+	for size, redis := range map[int]float64{
+		11: 13.35, 32: 34.34, 64: 67.54, 100: 104.3, 150: 155.47, 200: 205.99, 256: 265.8, 500: 515, 1000: 1030,
+	} {
+		value := make([]byte, size)
+		for _, at := range []string{"end", "beginning", "builder"} {
+			w = Open(benchSpace(t), Shape{false, -1}, Root{})
+			b := NewBuilder(w.space, w.shape)
+			for range n / 4 {
+				switch at {
+				case "end":
+					w.InsertAt(w.Count, value, false)
+				case "beginning":
+					w.InsertAt(0, value, false)
+				default:
+					b.Add(nil, value, false)
+				}
+			}
+			if at == "builder" {
+				w.Root, _ = b.Root()
+			}
+			measure(fmt.Sprintf("list of %d bytes, %s", size, at), &w, size, redis/float64(size))
+		}
+	}
 	w = built(t, benchSpace(t), Shape{true, 8}, n)
 	measure("built", &w, 12, 1.21)
 }
