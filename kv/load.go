@@ -146,7 +146,7 @@ func isString(r *Record) bool {
 
 // load stores a record. The lock of its shard is held.
 func (tx *Tx) load(at *place, r *Record, replace bool) (err error) {
-	if len(r.Key) > MaxKey || len(r.Value) > MaxString {
+	if len(r.Key) > MaxKey || len(r.Value) > MaxString && r.Enc != EncFlat && r.Enc != EncFlatTTL {
 		return ErrTooLong
 	}
 	p, found := at.t.Lookup(at.h, r.Key)

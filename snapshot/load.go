@@ -413,7 +413,7 @@ func (l *loader) add(b *batch, ev *rdb.Event) error {
 		l.res.Keys++
 	}
 	if ev.More || rec.Append {
-		l.parts.add(&rec, end, ev.More)
+		l.parts.add(l.dec, &rec, end, ev.More)
 		return nil
 	}
 	if len(ev.Key)+len(ev.Value) >= bigValue {

@@ -13,8 +13,8 @@ import (
 const (
 	partLines = 2
 	// partsEach is how many pieces there are for each goroutine: one that it has, one
-	// that waits for it, one that is being filled.
-	partsEach = 3
+	// that waits for it. Another one is being filled.
+	partsEach = 2
 )
 
 // loaded is what is known of a record besides.
@@ -50,7 +50,8 @@ func checkElements(into *kv.Loader, recs []kv.Record, ends []loaded) error {
 
 // part is a piece of a collection on its way to an inserter.
 type part struct {
-	data []byte // key and value
+	key  []byte
+	data []byte // value
 	rec  kv.Record
 	end  loaded
 }
@@ -81,21 +82,23 @@ func (p *parts) close() {
 	}
 }
 
-// add passes a copy of the record on. It waits if the inserters are behind.
-func (p *parts) add(rec *kv.Record, end loaded, more bool) {
+// add passes the record on, its Value with the memory that it lies in, for which the decoder gets other. It
+// waits if the inserters are behind.
+func (p *parts) add(dec *rdb.Decoder, rec *kv.Record, end loaded, more bool) {
 	x := <-p.empty
-	n := len(rec.Key)
-	x.data = append(append(x.data[:0], rec.Key...), rec.Value...)
+	dec.SwapValue(x.data)
+	x.key, x.data = append(x.key[:0], rec.Key...), rec.Value
 	x.rec, x.end = *rec, end
-	x.rec.Key, x.rec.Value = x.data[:n:n], x.data[n:]
+	x.rec.Key = x.key
 	p.lines[p.line] <- x
 	if !more {
 		p.line = (p.line + 1) % partLines
 	}
 }
 
-// keepPart is the largest memory, in bytes, that is kept from one piece to the next.
-const keepPart = 4 << 20
+// keepPart is the largest memory, in bytes, that is kept from one piece to the next. Most pieces of
+// elements have less.
+const keepPart = 64 << 20
 
 func (p *parts) insert(l *loader, line chan *part) {
 	into := l.into.NewLoader()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -19,6 +20,7 @@ type value struct {
 	left    uint64 // elements, or nodes of a quicklist, that have not been read
 	count   uint64 // elements that were
 	block   block  // what is being taken apart
+	grows   bool   // pieces may have more than pieceSize
 	minTTL  uint64 // TypeHashMetadata: what expiries are relative to
 	stream  streamState
 	members map[[2]uint64]struct{} // DecoderOptions.Unique: the elements' hashes
@@ -35,6 +37,7 @@ func (d *Decoder) collectionKey(ev *Event, t Type) error {
 	d.ownKey()
 	start := d.Offset()
 	err := d.openValue(t)
+	d.val.grows = d.val.form != FormStream
 	if err == nil {
 		err = d.nextPiece(ev)
 	}
@@ -69,11 +72,15 @@ func (d *Decoder) nextPiece(ev *Event) error {
 		ev.Empty, ev.Elements = v.count == 0, v.count
 		return nil
 	}
-	if cap(d.piece) > keepBuffer {
+	if cap(d.piece) > keepBuffer && !d.lent {
 		d.piece = nil
 	}
-	d.piece = d.piece[:0]
-	for v.open && len(d.piece) < pieceSize {
+	d.piece, d.lent = d.piece[:0], false
+	start, first := d.Offset(), v.count
+	for v.open && (len(d.piece) < pieceSize || v.mayGrow(len(d.piece), d.Offset()-start, v.count-first)) {
+		if n := cap(d.piece); n >= pieceSize && n-len(d.piece) < n/8 {
+			d.piece = slices.Grow(d.piece, n) // append would take smaller steps
+		}
 		if err := d.step(); err != nil {
 			v.open = false
 			return d.wrap(err, "value of type "+strconv.Quote(v.typ.NameIn(d.version))+" of key "+quoteKey(d.bytes(&d.key)))
@@ -83,6 +90,16 @@ func (d *Decoder) nextPiece(ev *Event) error {
 	ev.Empty = v.count == 0 && !v.open
 	return nil
 }
+
+// mayGrow tells whether a piece of n bytes and so many elements, which took so many bytes of the
+// file, may become larger.
+func (v *value) mayGrow(n int, took int64, elements uint64) bool {
+	return v.grows && n < pieceMax && int64(n) < pieceGrowth*took && elements < pieceElements
+}
+
+// SwapValue leaves the memory of the Value of the last event, which must be one of several pieces,
+// to the caller, and takes room for the next one instead, of any capacity.
+func (d *Decoder) SwapValue(room []byte) { d.piece, d.lent = room, true }
 
 // openValue reads what stands in front of the elements of a value, or all of a block.
 func (d *Decoder) openValue(t Type) error {

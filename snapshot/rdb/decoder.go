@@ -109,6 +109,7 @@ type Decoder struct {
 	elem       field // of a collection
 	val        value
 	piece      []byte
+	lent       bool // piece is of SwapValue
 	seen       distinct
 	unique     bool
 	seeds      [2]maphash.Seed

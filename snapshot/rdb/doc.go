@@ -29,8 +29,8 @@
 // [Decoder] turns a file into events. Its input is not trusted: each length is checked against a
 // limit, and memory grows only with bytes that really arrived (LZF: at most 88 times as much). Every
 // value type of RDB versions 1 to 12 and of Valkey's 80 is read but those of modules; a collection
-// comes as one block, if a store can take it as it lies, or as its elements, in pieces of half a
-// megabyte (see [Form]). Both are checked element by element. Modules and function libraries are
+// comes as one block, if a store can take it as it lies, or as its elements, in pieces that grow
+// with what comes, from half a megabyte up to 32 (see [Form]). Both are checked element by element. Modules and function libraries are
 // refused by an error that names them, or passed over.
 //
 // # Writing, and the rule of the forked child

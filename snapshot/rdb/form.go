@@ -72,6 +72,12 @@ const (
 	FormStream
 )
 
-// pieceSize is what pieces of a value in several have at least, but the last, and exceed by one
-// element at most, in bytes.
-const pieceSize = 512 << 10
+// Pieces of a value in several have at least pieceSize bytes, but the last. Those of elements are larger, up
+// to pieceMax, the better to be sorted, as long as they take no more than pieceGrowth times what came for them
+// and have at most pieceElements. All exceed it by one element at most.
+const (
+	pieceSize     = 512 << 10
+	pieceMax      = 32 << 20
+	pieceGrowth   = 4
+	pieceElements = 2 << 20
+)
