@@ -278,6 +278,7 @@ func (l *loop) relieve(c *conn) {
 	if c.sent == len(cl.Out) {
 		cl.Out, c.sent = cl.Out[:0], 0
 		if cap(cl.Out) > keptOut {
+			l.srv.litter.drop(cl.Out)
 			cl.Out = make([]byte, 0, firstOut)
 		}
 		l.relieveAt = l.checkOut
@@ -384,12 +385,14 @@ func (l *loop) flush(c *conn, lent bool) {
 	c.out = out
 }
 
-// giveBack returns the lent reply buffer to the loop, unless it has grown.
+// giveBack returns the lent reply buffer to the loop, unless it has grown; others it drops.
 func (l *loop) giveBack(out []byte, lent bool) {
 	if !lent {
+		l.srv.litter.drop(out)
 		return
 	}
 	if cap(out) > keptOut {
+		l.srv.litter.drop(out)
 		out = make([]byte, 0, firstOut)
 	}
 	l.out = out[:0]

@@ -283,6 +283,7 @@ func (l *loop) close(c *conn) {
 	l.slots[c.slot] = nil
 	l.free = append(l.free, c.slot)
 	l.recycle(c.query)
+	l.srv.litter.drop(c.out)
 	c.query, c.out, c.parser, c.qpos, c.sent = nil, nil, nil, 0, 0
 	l.discard(c)
 }
@@ -393,5 +394,7 @@ func (l *loop) queryBuffer(size int) []byte {
 func (l *loop) recycle(b []byte) {
 	if cap(b) > 0 && cap(b) <= readSize && len(l.buffers) < maxSpare {
 		l.buffers = append(l.buffers, b[:0])
+		return
 	}
+	l.srv.litter.drop(b)
 }

@@ -67,6 +67,7 @@ type Server struct {
 	clients   registry
 	attackLog atomic.Int64
 	nextTick  int64 // of Engine.Cron; belongs to loop 0
+	litter    litter
 
 	mu        sync.Mutex // guards what follows
 	listeners []listener
@@ -301,6 +302,7 @@ func (s *Server) cron(now int64) {
 		s.nextTick = now + engineTick
 		s.engine.Cron()
 	}
+	s.litter.clear(time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.muted {
