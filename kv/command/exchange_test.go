@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"kvd/kv"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,13 +124,13 @@ func TestGoldenDigests(t *testing.T) {
 		}
 		name = strings.TrimSuffix(name, ".digest")
 		digests[filepath.Base(name)] = strings.TrimSpace(string(want))
-		if got := loadDigest(t, name+".rdb"); got != strings.TrimSpace(string(want)) {
+		if got := loadDigest(t, name+".rdb", kv.DefaultLimits()); got != strings.TrimSpace(string(want)) {
 			t.Errorf("%s: digest %s, want %s", name, got, want)
 		}
 	}
 	// The same data in forms that redis-server 7.0 does not read.
 	for name, same := range map[string]string{"all-valkey-8.0": "all-redis-7.0"} {
-		if got := loadDigest(t, filepath.Join(dir, name+".rdb")); got != digests[same] {
+		if got := loadDigest(t, filepath.Join(dir, name+".rdb"), kv.DefaultLimits()); got != digests[same] {
 			t.Errorf("%s: digest %s, that of %s is %s", name, got, same, digests[same])
 		}
 	}

@@ -107,7 +107,8 @@ func TestDumpLoadsElsewhere(t *testing.T) {
 	tx := store.NewTx()
 	for i := range n {
 		tx.LockKey([]byte(key(i)))
-		if v, _, ok := tx.GetValue(0, []byte(key(i))); !ok || string(v) != value(i) {
+		it, ok := tx.Get(0, []byte(key(i)))
+		if v := it.AppendRange(nil, 0, it.Len()); !ok || string(v) != value(i) {
 			t.Errorf("kvd has %.100q at %s", v, key(i))
 		}
 		tx.Unlock()
