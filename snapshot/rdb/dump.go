@@ -111,5 +111,6 @@ func (d *Decoder) nextOfDump(ev *Event) error {
 	if err := d.openValue(t); err != nil {
 		return err
 	}
+	d.val.grows = d.val.form != FormStream
 	return d.nextPiece(ev)
 }
