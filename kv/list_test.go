@@ -272,6 +272,7 @@ func TestListNoMemory(t *testing.T) {
 			}
 		})
 		if i%100 == 0 {
+			h.takeRest()
 			l.with(l.compare)
 		}
 	}

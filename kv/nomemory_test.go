@@ -34,6 +34,15 @@ func takeAll(s *Store) *hog {
 	return h
 }
 
+// takeRest takes what has become free in the background since.
+func (h *hog) takeRest() {
+	for n := 16 << 20; n >= arena.PageSize; {
+		if _, err := h.heaps[0].Alloc(n); err != nil {
+			n /= 2
+		}
+	}
+}
+
 // spare gives a page back.
 func (h *hog) spare(kind int) {
 	if n := len(h.pages[kind]); n > 0 {

@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"kvd/kv/internal/arena"
 )
 
 // edges are lengths at which a string is laid out otherwise.
@@ -296,15 +294,6 @@ func TestSparseString(t *testing.T) {
 	}
 	if grown := s.Memory().Entries - before; grown > 1<<17 {
 		t.Errorf("10 MiB of zeroes take %d bytes", grown)
-	}
-}
-
-// takeRest takes what has become free in the background since.
-func (h *hog) takeRest() {
-	for n := 16 << 20; n >= arena.PageSize; {
-		if _, err := h.heaps[0].Alloc(n); err != nil {
-			n /= 2
-		}
 	}
 }
 
