@@ -25,7 +25,9 @@ func (t *Table) newSegment(size int, depth uint8) (seg, error) {
 // index beside a forked child, it lies apart as new entries do.
 func (t *Table) allocIndex(size int) (arena.Ref, error) {
 	if t.guard.Mode == cut.ForkedPathCopy && size <= arena.MaxSmall {
-		return t.index.AllocApart(size)
+		if ref, err := t.index.AllocApart(size); err == nil {
+			return ref, nil
+		}
 	}
 	return t.index.Alloc(size)
 }

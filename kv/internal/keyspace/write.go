@@ -18,7 +18,9 @@ type Value struct {
 // lives it lies apart from what the child shares, see apart.go.
 func (t *Table) allocEntry(size int) (arena.Ref, error) {
 	if m := t.guard.Mode; size <= apartMax && (m == cut.Forked || m == cut.ForkedPathCopy) {
-		return t.entries.AllocApart(size)
+		if ref, err := t.entries.AllocApart(size); err == nil {
+			return ref, nil
+		} // without a chunk for that there may still be room among the others
 	}
 	return t.entries.Alloc(size)
 }
