@@ -182,16 +182,87 @@ func (f *flatValue) touch(items []uint64) (sum byte) {
 	return sum
 }
 
+// mergeShare is how many times as many elements as come a tree may have for a new one to be made of both: from
+// there on it takes more time than to put them into it.
+const mergeShare = 8
+
+// mergeMax bounds the bytes of a tree that there are two of for a moment.
+const mergeMax = 256 << 20
+
 // addHashed adds elements to the first tree of a set, hash or sorted set. One that is there
 // already, or comes twice, makes twice true. The caller saves.
 func (c *coll) addHashed(f *flatValue, items []uint64) (twice bool, err error) {
 	t := c.tree(0)
-	add := t.Put
-	var b *tree.Builder
-	if t.Count == 0 {
-		b = tree.NewBuilder(c.space(), shapes[c.typ][0])
-		add = func(key, value []byte, flag bool) (bool, error) { return true, b.Add(key, value, flag) }
+	if t.Count > int64(len(items))*mergeShare || t.Bytes > mergeMax {
+		return c.eachHashed(f, items, t.Put)
 	}
+	m := merger{b: tree.NewBuilder(c.space(), shapes[c.typ][0]), from: t.FromAt(0)}
+	m.more = m.from.Next(&m.rec)
+	twice, err = c.eachHashed(f, items, m.add)
+	if err == nil {
+		err = m.rest()
+	}
+	var root tree.Root
+	if err == nil {
+		root, err = m.b.Root()
+	}
+	switch {
+	case err == nil:
+		t.Free()
+		t.Root = root
+		return twice, nil
+	case t.Count > 0: // there may be no room for a second tree
+		m.b.Abort()
+		return c.eachHashed(f, items, t.Put)
+	}
+	m.b.Abort()
+	return twice, storeError(err)
+}
+
+// merger makes a tree of the records of another one and of new ones, which come in order.
+type merger struct {
+	b    *tree.Builder
+	from tree.Cursor
+	rec  tree.Record // the next one of the other tree
+	more bool        // there is one
+}
+
+// add adds a record, which is left out if the other tree has it.
+func (m *merger) add(key, value []byte, flag bool) (added bool, err error) {
+	for m.more {
+		c := bytes.Compare(m.rec.Key, key)
+		if c == 0 {
+			return false, nil
+		}
+		if c > 0 {
+			break
+		}
+		if err = m.take(); err != nil {
+			return false, err
+		}
+	}
+	return true, m.b.Add(key, value, flag)
+}
+
+func (m *merger) take() error {
+	err := m.b.Add(m.rec.Key, m.rec.Value, m.rec.Flag)
+	m.more = m.from.Next(&m.rec)
+	return err
+}
+
+// rest adds what is left of the other tree.
+func (m *merger) rest() error {
+	for m.more {
+		if err := m.take(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachHashed adds the elements by add. One that comes twice makes twice true, and so does one that add
+// does not add.
+func (c *coll) eachHashed(f *flatValue, items []uint64, add func(key, value []byte, flag bool) (bool, error)) (twice bool, err error) {
 	var room [setKeyBuffer]byte
 	key, last := room[:0], uint64(math.MaxUint64)
 	for i, it := range items {
@@ -216,15 +287,9 @@ func (c *coll) addHashed(f *flatValue, items []uint64) (twice bool, err error) {
 		key = append(binary.BigEndian.AppendUint32(key[:0], uint32(last)), elem...)
 		added, err := add(key, value, false)
 		if err != nil {
-			if b != nil {
-				b.Abort()
-			}
 			return twice, storeError(err)
 		}
 		twice = twice || !added
-	}
-	if b != nil {
-		return twice, c.built(0, b)
 	}
 	return twice, nil
 }
