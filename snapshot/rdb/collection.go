@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math"
-	"slices"
 	"strconv"
 )
 
@@ -21,6 +20,7 @@ type value struct {
 	count   uint64 // elements that were
 	block   block  // what is being taken apart
 	grows   bool   // pieces may have more than pieceSize
+	piece   int    // the capacity of the last one
 	minTTL  uint64 // TypeHashMetadata: what expiries are relative to
 	stream  streamState
 	members map[[2]uint64]struct{} // DecoderOptions.Unique: the elements' hashes
@@ -72,23 +72,35 @@ func (d *Decoder) nextPiece(ev *Event) error {
 		ev.Empty, ev.Elements = v.count == 0, v.count
 		return nil
 	}
-	if cap(d.piece) > keepBuffer && !d.lent {
+	if cap(d.piece) > keepBuffer && !d.lent && v.count == 0 {
 		d.piece = nil
 	}
-	d.piece, d.lent = d.piece[:0], false
+	d.piece = d.piece[:0]
 	start, first := d.Offset(), v.count
+	if first > 0 && d.lent && v.grows && cap(d.piece) < min(v.piece, pieceMax) {
+		d.growPiece(min(v.piece, pieceMax+pieceRoom)) // as much has come before
+	}
+	d.lent = false
 	for v.open && (len(d.piece) < pieceSize || v.mayGrow(len(d.piece), d.Offset()-start, v.count-first)) {
-		if n := cap(d.piece); n >= pieceSize && n-len(d.piece) < n/8 {
-			d.piece = slices.Grow(d.piece, n) // append would take smaller steps
+		if n := cap(d.piece); n < pieceMax && n-len(d.piece) < pieceRoom && len(d.piece) >= pieceSize-2*pieceRoom {
+			d.growPiece(min(4*len(d.piece), pieceMax) + pieceRoom)
 		}
 		if err := d.step(); err != nil {
 			v.open = false
 			return d.wrap(err, "value of type "+strconv.Quote(v.typ.NameIn(d.version))+" of key "+quoteKey(d.bytes(&d.key)))
 		}
 	}
+	v.piece = cap(d.piece)
 	ev.Value, ev.More, ev.Elements = d.piece, v.open, v.count
 	ev.Empty = v.count == 0 && !v.open
 	return nil
+}
+
+// growPiece makes room for n bytes in the piece: append would take smaller steps, and clear what it takes.
+func (d *Decoder) growPiece(n int) {
+	grown := make([]byte, len(d.piece), n)
+	copy(grown, d.piece)
+	d.piece = grown
 }
 
 // mayGrow tells whether a piece of n bytes and so many elements, which took so many bytes of the

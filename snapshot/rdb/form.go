@@ -80,4 +80,6 @@ const (
 	pieceMax      = 32 << 20
 	pieceGrowth   = 4
 	pieceElements = 2 << 20
+
+	pieceRoom = 64 << 10 // bytes that are there for the next element, if it is not larger
 )
