@@ -217,6 +217,8 @@ func (l *loader) run(ctx context.Context) error {
 		l.chunks.close()
 	}
 	l.res.Took, l.res.Bytes, l.res.Version = time.Since(start), l.dec.Offset(), l.dec.Version()
+	l.dec = nil
+	l.parts.release()
 	if l.err != nil {
 		return l.err
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"kvd/kv"
@@ -60,7 +61,8 @@ type part struct {
 type parts struct {
 	lines [partLines]chan *part
 	empty chan *part
-	line  int // of the present key
+	line  int  // of the present key
+	large bool // some piece took more than smallPart
 }
 
 // start starts them; close must be called, and then wg is done some time.
@@ -90,9 +92,22 @@ func (p *parts) add(dec *rdb.Decoder, rec *kv.Record, end loaded, more bool) {
 	x.key, x.data = append(x.key[:0], rec.Key...), rec.Value
 	x.rec, x.end = *rec, end
 	x.rec.Key = x.key
+	p.large = p.large || cap(x.data) > smallPart
 	p.lines[p.line] <- x
 	if !more {
 		p.line = (p.line + 1) % partLines
+	}
+}
+
+// smallPart is a capacity, in bytes, up to which pieces are left to the collector when a load has ended.
+const smallPart = 4 << 20
+
+// release gives the memory of large pieces back to the system, once the goroutines have ended: nothing else in
+// the process needs so much of Go's.
+func (p *parts) release() {
+	if p.large {
+		p.empty = nil
+		debug.FreeOSMemory()
 	}
 }
 
