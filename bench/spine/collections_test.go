@@ -207,16 +207,17 @@ const goneTime = 1500 * time.Millisecond
 func (c *bigCollection) pause(h *harness, s *server, others int, command string) float64 {
 	h.Helper()
 	p := s.probe(others)
-	time.Sleep(goneTime / 10)
+	watch := max(goneTime/10, time.Duration(float64(goneTime)*min(1, h.scale)))
+	time.Sleep(watch / 10)
 	from := time.Since(p.begin)
-	time.Sleep(goneTime)
+	time.Sleep(watch)
 	at := time.Since(p.begin)
 	if command == "PEXPIRE" {
 		s.do(command, "big", "20")
 	} else {
 		s.do(command, "big")
 	}
-	time.Sleep(goneTime)
+	time.Sleep(watch)
 	end := time.Since(p.begin)
 	seen := p.finish(h)
 	if got := s.do("EXISTS", "big"); got != "0" {

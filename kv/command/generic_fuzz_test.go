@@ -283,10 +283,7 @@ func (f *fuzzer) checkDump(p *pair, args []string) {
 // TestFuzzCommands sends random commands of the string and generic groups to
 // both servers: 50,000 of them, or 1,000,000 with KVD_LONG=1.
 func TestFuzzCommands(t *testing.T) {
-	n := 50_000
-	if os.Getenv("KVD_LONG") == "1" {
-		n = 1_000_000
-	}
+	n := fuzzCount(50_000)
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("KVD_SEED"); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)

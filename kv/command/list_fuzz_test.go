@@ -134,10 +134,7 @@ func (f *listFuzzer) blocking() []string {
 }
 
 func TestListCommandsAgainstRedis(t *testing.T) {
-	n := 50_000
-	if os.Getenv("KVD_LONG") == "1" {
-		n = 1_000_000
-	}
+	n := fuzzCount(50_000)
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("KVD_SEED"); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)

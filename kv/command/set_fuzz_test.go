@@ -10,12 +10,16 @@ import (
 	"time"
 )
 
-// fuzzCount returns how many random commands a test runs: 1,000,000 with KVD_LONG=1.
+// fuzzCount returns how many random commands a test runs: n where the oracles must be there, as in CI,
+// and 1,000,000 with KVD_LONG=1.
 func fuzzCount(n int) int {
-	if os.Getenv("KVD_LONG") == "1" {
+	switch {
+	case os.Getenv("KVD_LONG") == "1":
 		return 1_000_000
+	case os.Getenv("KVD_REQUIRE_ORACLES") == "1":
+		return n
 	}
-	return n
+	return n / 5
 }
 
 // fuzzSeed returns the seed, which KVD_SEED may give.

@@ -21,10 +21,7 @@ type groupFuzzer struct {
 // KVD_LONG=1, and compares the replies, then the data.
 func fuzzGroup(t *testing.T, keys int, next func(f *groupFuzzer, p *pair) []string) {
 	t.Helper()
-	n := 50_000
-	if os.Getenv("KVD_LONG") == "1" {
-		n = 1_000_000
-	}
+	n := fuzzCount(50_000)
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("KVD_SEED"); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)

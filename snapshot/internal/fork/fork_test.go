@@ -157,14 +157,16 @@ func TestPanic(t *testing.T) {
 	}
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, Options{Body: body, Timeout: 10 * time.Second}).Wait()
+			r := start(t, Options{Body: body, Timeout: 3 * time.Second}).Wait()
 			switch name {
 			case "index", "recover":
 				wantErr(t, r.Err, "status 2", "panic", "fork_test.go")
 			case "nil":
 				wantErr(t, r.Err, "signal 11")
 			case "gosched":
-				wantErr(t, r.Err, "status 2", "schedule: holding locks")
+				if r.Err == nil || !strings.Contains(r.Err.Error(), "no progress") { // it may find something to run for ever
+					wantErr(t, r.Err, "status 2", "schedule: holding locks")
+				}
 			default:
 				wantErr(t, r.Err)
 			}
