@@ -157,7 +157,7 @@ func TestFieldExpiry(t *testing.T) {
 		HTTL h FIELDS 3 a b c => [:100 :100 :-1]
 		HEXPIRE h 200 NX FIELDS 2 a c => [:0 :1]
 		HEXPIRE h 150 XX FIELDS 2 a d => [:1 :0]
-		HEXPIRE h 100 GT FIELDS 3 a b d => [:0 :0 :0]
+		HEXPIRE h 99 GT FIELDS 3 a b d => [:0 :0 :0]
 		HEXPIRE h 160 gt FIELDS 1 a => [:1]
 		HEXPIRE h 170 LT FIELDS 3 a b d => [:0 :0 :1]
 		HEXPIRE h 50 LT FIELDS 1 a => [:1]
