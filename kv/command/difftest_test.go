@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -292,6 +293,15 @@ func (w *fakeWorld) Unblock(c *Client) {
 	w.mu.Lock()
 	w.unblocked = append(w.unblocked, c)
 	w.mu.Unlock()
+}
+
+// released tells whether a client was unblocked since it was asked last.
+func (w *fakeWorld) released(c *Client) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(w.unblocked)
+	w.unblocked = slices.DeleteFunc(w.unblocked, func(o *Client) bool { return o == c })
+	return len(w.unblocked) < n
 }
 
 func (w *fakeWorld) Save() error { w.calls = append(w.calls, "save"); return w.saveErr }

@@ -41,7 +41,7 @@ func (p *pair) blocks(args ...string) *blockedReader {
 func (b *blockedReader) answered() string {
 	b.t.Helper()
 	ours := ""
-	if b.c.waiter == nil || b.c.waiter.reply != nil {
+	if b.c.waiter == nil || b.world.released(b.c) {
 		b.x.Resume(b.c)
 		ours = string(b.c.Out)
 		b.c.Out = b.c.Out[:0]

@@ -472,7 +472,7 @@ func TestNoAllocation(t *testing.T) {
 	x, c := w.e.NewCtx(), w.connect()
 	for _, line := range []string{"SET k v", "SET k 12345", "SET k v EX 1000", "SET k v XX GET", "GET k", "GET nokey", "MGET k k nokey", "MSET a 1 b 2",
 		"INCR n", "INCRBY n 5", "APPEND s x", "SETRANGE s 0 y", "GETRANGE s 0 1", "STRLEN k", "EXISTS k nokey", "TTL k", "EXPIRE k 1000 GT",
-		"TYPE k", "OBJECT ENCODING k", "COPY k k2 REPLACE", "RANDOMKEY", "DEL k2", "DUMP k",
+		"TYPE k", "OBJECT ENCODING k", "COPY k k2 REPLACE", "RANDOMKEY", "DEL k2",
 		"SETBIT bits 1000 1", "SETBIT long 4000000 1", "GETBIT long 3000000", "BITCOUNT bits 0 -1", "BITPOS long 1", "BITOP OR to bits bits",
 		"PFADD grows a", "BITFIELD long INCRBY u8 1000000 5 INCRBY i5 17 1 GET u9 3", "GETRANGE long 5 10", "STRLEN long", "SETRANGE long 300000 abc",
 		"APPEND long x", "PFADD hll a b c", "PFCOUNT hll"} {
