@@ -110,7 +110,8 @@ func seeDaemonize(t *testing.T) {
 		return err == nil && pid > 0
 	})
 	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
-	dial(t, "unix", sock).want("PONG", "PING")
+	c := dial(t, "unix", sock)
+	within(t, 10*time.Second, "the daemon has looked for a dump", func() bool { return c.do("PING") == "PONG" })
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
