@@ -29,25 +29,13 @@ const (
 
 // openHash opens the hash at the command's key, which it changes. ok is false after an error.
 func (x *Ctx) openHash(h *kv.Hash) (ok bool) {
-	if err := x.Tx.OpenHash(h, x.Client.db, x.Args[1]); err != nil {
-		x.storeErr(err)
-		return false
-	}
-	return true
+	return x.opened(x.Tx.OpenHash(h, x.Client.db, x.Args[1]))
 }
 
 // readHash is openHash for a command that reads, which counts a hit or a miss.
 func (x *Ctx) readHash(h *kv.Hash) (ok bool) {
 	err := x.Tx.OpenHash(h, x.Client.db, x.Args[1])
-	if err != nil || h.Exists() {
-		x.hit()
-	} else {
-		x.miss()
-	}
-	if err != nil {
-		x.storeErr(err)
-	}
-	return err == nil
+	return x.lookedUp(err, h.Exists())
 }
 
 // saveHash keeps the changes of h. If there was an error, or is one, that takes the place of the

@@ -27,25 +27,13 @@ func (x *Ctx) element(v *packed.Value) {
 
 // openList opens the list at key for a command that changes it. ok is false after an error.
 func (x *Ctx) openList(l *kv.List, key []byte) (ok bool) {
-	if err := x.Tx.OpenList(l, x.Client.db, key); err != nil {
-		x.storeErr(err)
-		return false
-	}
-	return true
+	return x.opened(x.Tx.OpenList(l, x.Client.db, key))
 }
 
 // readList is openList for a command that reads, which counts a hit or a miss.
 func (x *Ctx) readList(l *kv.List, key []byte) (ok bool) {
 	err := x.Tx.OpenList(l, x.Client.db, key)
-	if err != nil || l.Exists() {
-		x.hit()
-	} else {
-		x.miss()
-	}
-	if err != nil {
-		x.storeErr(err)
-	}
-	return err == nil
+	return x.lookedUp(err, l.Exists())
 }
 
 // parseEnd reads LEFT or RIGHT or replies the error.

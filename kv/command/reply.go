@@ -161,3 +161,21 @@ func (x *Ctx) lookupWrite(key []byte) (kv.Item, bool) {
 // hit and miss count a look-up that was not made by lookupRead.
 func (x *Ctx) hit()  { x.local.hits++ }
 func (x *Ctx) miss() { x.local.misses++ }
+
+// opened tells whether a value could be opened; if not, it replies why.
+func (x *Ctx) opened(err error) bool {
+	if err != nil {
+		x.storeErr(err)
+	}
+	return err == nil
+}
+
+// lookedUp is opened for a command that reads: a key that exists is a hit, of whatever type it is.
+func (x *Ctx) lookedUp(err error, exists bool) bool {
+	if err != nil || exists {
+		x.hit()
+	} else {
+		x.miss()
+	}
+	return x.opened(err)
+}

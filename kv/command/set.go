@@ -15,36 +15,15 @@ const (
 	errLimit       = "ERR LIMIT can't be negative"
 )
 
-// setMember replies a member of a set.
-func (x *Ctx) setMember(v *packed.Value) {
-	if v.IsInt {
-		x.BulkInt(v.Int)
-	} else {
-		x.Bulk(v.Text)
-	}
-}
-
 // openSet opens the set at key for a command that changes it. ok is false after an error.
 func (x *Ctx) openSet(s *kv.Set, key []byte) (ok bool) {
-	if err := x.Tx.OpenSet(s, x.Client.db, key); err != nil {
-		x.storeErr(err)
-		return false
-	}
-	return true
+	return x.opened(x.Tx.OpenSet(s, x.Client.db, key))
 }
 
 // readSet is openSet for a command that reads, which counts a hit or a miss.
 func (x *Ctx) readSet(s *kv.Set, key []byte) (ok bool) {
 	err := x.Tx.OpenSet(s, x.Client.db, key)
-	if err != nil || s.Exists() {
-		x.hit()
-	} else {
-		x.miss()
-	}
-	if err != nil {
-		x.storeErr(err)
-	}
-	return err == nil
+	return x.lookedUp(err, s.Exists())
 }
 
 func cmdSadd(x *Ctx) {
@@ -134,7 +113,7 @@ func cmdSmembers(x *Ctx) {
 	}
 	x.Set(int(s.Len()))
 	s.Each(func(v *packed.Value) bool {
-		x.setMember(v)
+		x.element(v)
 		return true
 	})
 }
@@ -208,7 +187,7 @@ func (x *Ctx) popSet(s *kv.Set, count int64) {
 	if len(x.Args) == 3 {
 		x.Set(int(count))
 	}
-	if err := s.Pop(count, x.setMember); err != nil {
+	if err := s.Pop(count, x.element); err != nil {
 		x.Client.Out = x.Client.Out[:at]
 		x.storeErr(err)
 	}
@@ -226,7 +205,7 @@ func cmdSrandmember(x *Ctx) {
 		x.Null()
 	default:
 		v := s.Random()
-		x.setMember(&v)
+		x.element(&v)
 	}
 }
 
@@ -252,13 +231,13 @@ func (x *Ctx) someRandom() {
 		hard := x.Config.OutputLimit("normal").Hard
 		for range -count {
 			v := s.Random()
-			x.setMember(&v)
+			x.element(&v)
 			if hard > 0 && int64(len(x.Client.Out)) > hard {
 				return // the client is about to be closed for it
 			}
 		}
 	default:
 		x.Array(int(min(count, s.Len())))
-		s.Sample(count, x.setMember)
+		s.Sample(count, x.element)
 	}
 }

@@ -313,7 +313,7 @@ func (x *Ctx) replySorted(o *sortOptions, list []*sortItem) {
 		if v == nil {
 			x.Null()
 		} else {
-			x.setMember(v)
+			x.element(v)
 		}
 	})
 }

@@ -49,11 +49,7 @@ const (
 
 // openStream opens the stream at key for a command that changes it. ok is false after an error.
 func (x *Ctx) openStream(s *kv.Stream, key []byte) (ok bool) {
-	if err := x.Tx.OpenStream(s, x.Client.db, key); err != nil {
-		x.storeErr(err)
-		return false
-	}
-	return true
+	return x.opened(x.Tx.OpenStream(s, x.Client.db, key))
 }
 
 // readStream is openStream for a command that reads, which counts a hit or a miss.

@@ -10,17 +10,17 @@ import (
 
 // Error texts of the sorted-set group.
 const (
-	errZaddNXXX   = "ERR XX and NX options at the same time are not compatible"
-	errZaddGTLTNX = "ERR GT, LT, and/or NX options at the same time are not compatible"
-	errZaddIncr   = "ERR INCR option supports a single increment-element pair"
-	errScoreNaN   = "ERR resulting score is not a number (NaN)"
-	errScoreRange = "ERR min or max is not a float"
-	errLexRange   = "ERR min or max not valid string range item"
-	errRankLimit  = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
-	errLexScores  = "ERR syntax error, WITHSCORES not supported in combination with BYLEX"
-	errNoInputKey = "ERR at least 1 input key is needed for '%s' command"
-	errWeight     = "ERR weight value is not a float"
-	errCount      = "ERR count should be greater than 0"
+	errZaddNXAndXX = "ERR XX and NX options at the same time are not compatible"
+	errZaddGTLTNX  = "ERR GT, LT, and/or NX options at the same time are not compatible"
+	errZaddIncr    = "ERR INCR option supports a single increment-element pair"
+	errScoreNaN    = "ERR resulting score is not a number (NaN)"
+	errScoreRange  = "ERR min or max is not a float"
+	errLexRange    = "ERR min or max not valid string range item"
+	errRankLimit   = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+	errLexScores   = "ERR syntax error, WITHSCORES not supported in combination with BYLEX"
+	errNoInputKey  = "ERR at least 1 input key is needed for '%s' command"
+	errWeight      = "ERR weight value is not a float"
+	errCount       = "ERR count should be greater than 0"
 )
 
 // zsetRoom is what a command of the sorted-set or geo group works with, reused so that it is no garbage.
@@ -31,25 +31,13 @@ type zsetRoom struct {
 
 // openZset opens the sorted set at key and replies the error if key holds something else.
 func (x *Ctx) openZset(z *kv.Zset, key []byte) (ok bool) {
-	if err := x.Tx.OpenZset(z, x.Client.db, key); err != nil {
-		x.Err(errWrongType)
-		return false
-	}
-	return true
+	return x.opened(x.Tx.OpenZset(z, x.Client.db, key))
 }
 
 // readZset is openZset for a command that reads: it counts a hit or a miss.
 func (x *Ctx) readZset(z *kv.Zset, key []byte) (ok bool) {
 	err := x.Tx.OpenZset(z, x.Client.db, key)
-	if err != nil || z.Exists() {
-		x.hit()
-	} else {
-		x.miss()
-	}
-	if err != nil {
-		x.Err(errWrongType)
-	}
-	return err == nil
+	return x.lookedUp(err, z.Exists())
 }
 
 // saveZset ends the changes of a sorted set and replies the error, if any.
@@ -141,7 +129,7 @@ func (x *Ctx) zadd(o zaddOptions) {
 		x.Err(errSyntax)
 		return
 	case has(kv.ZaddNX | kv.ZaddXX):
-		x.Err(errZaddNXXX)
+		x.Err(errZaddNXAndXX)
 		return
 	case has(kv.ZaddGT | kv.ZaddNX), has(kv.ZaddLT | kv.ZaddNX), has(kv.ZaddGT | kv.ZaddLT):
 		x.Err(errZaddGTLTNX)
