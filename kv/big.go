@@ -34,7 +34,7 @@ type bigs struct {
 	of       []map[uint32]*bigTree // by database
 	bytes    int64                 // of all heaps
 	deferred int64                 // of all guards
-	pending  []*bigTree            // that may have blocks to free
+	pending  []*bigTree            // that may have blocks to free, now or when a pin is released
 }
 
 // liveCut is the cut that holds writers to its rules; id 0: none.
@@ -55,7 +55,11 @@ func (b *bigTree) sync(s *Store, sh *shard) {
 	if b.guard.Mode != cut.None && b.home.passed.Load() == b.cut {
 		b.guard.Mode = cut.None
 	}
+	b.guard.Settle()
 }
+
+// waits tells whether b has blocks that wait to be freed, or pins that may make some wait.
+func (b *bigTree) waits() bool { return b.guard.Pending() || b.guard.Held() }
 
 // enter is called before b is used. It frees a little of what waited for a cut.
 func (b *bigTree) enter(s *Store, sh *shard) {
@@ -75,22 +79,22 @@ func (sh *shard) note(s *Store, b *bigTree) {
 	}
 	sh.bigs.deferred += b.guard.DeferredBytes - b.deferred
 	b.deferred = b.guard.DeferredBytes
-	if b.guard.Pending() && !b.listed {
+	if b.waits() && !b.listed {
 		b.listed = true
 		sh.bigs.pending = append(sh.bigs.pending, b)
 	}
 	s.noteDeferred(sh)
 }
 
-// drainBigs frees up to n deferred blocks of big collections whose cut has passed, and
-// tells whether there are more of them.
+// drainBigs frees up to n deferred blocks of big collections whose cut has passed and whose
+// pins were released, and tells whether there are more of them.
 func (sh *shard) drainBigs(s *Store, n int) (more bool) {
 	g := &sh.bigs
 	for i := 0; i < len(g.pending); {
 		b := g.pending[i]
 		b.sync(s, sh)
 		switch {
-		case b.guard.Mode != cut.None:
+		case b.guard.Mode != cut.None, b.guard.Held() && !b.guard.Pending():
 			i++
 		case n <= 0:
 			return true
@@ -100,7 +104,11 @@ func (sh *shard) drainBigs(s *Store, n int) (more bool) {
 		default:
 			n -= drainSlice
 			sh.note(s, b)
-			g.unlist(i)
+			if b.guard.Held() {
+				i++
+			} else {
+				g.unlist(i)
+			}
 		}
 	}
 	return false
@@ -132,7 +140,7 @@ func (sh *shard) addBig(db int, id uint32, b *bigTree) {
 	sh.bigs.bytes += b.bytes
 	sh.bigs.deferred += b.deferred
 	sh.entries.Add(b.bytes)
-	if b.guard.Pending() {
+	if b.waits() {
 		b.listed = true
 		sh.bigs.pending = append(sh.bigs.pending, b)
 	}
@@ -195,7 +203,8 @@ func swapBigs(sh, from *shard, db int) {
 	}
 }
 
-// detachBigs takes the heaps of a database's big collections, for the caller to free.
+// detachBigs takes the heaps of a database's big collections, for the caller to free: they are a
+// stage's, which nobody reads.
 func (sh *shard) detachBigs(db int, heaps []*arena.Heap, bytes interface{ Add(int64) int64 }) []*arena.Heap {
 	for _, b := range sh.bigs.of[db] {
 		sh.forget(b)

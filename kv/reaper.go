@@ -16,15 +16,15 @@ type reaper struct {
 	graves []grave
 }
 
-// grave is a heap to free, not before its cut has ended.
+// grave is a heap to free, not before its cut has ended and its pins were released.
 type grave struct {
 	heap *arena.Heap
-	cut  uint32 // 0: none reaches it
-	big  bool   // a big collection's
+	cut  uint32     // 0: none reaches it
+	big  *cut.Guard // of a big collection, which nobody changes any more; nil of a table
 }
 
-// bury has the heap of b freed when no cut can reach it any more.
-func (s *Store) bury(b *bigTree) { s.buryHeap(grave{b.heap, s.live.id, true}) }
+// bury has the heap of b freed when no cut and no pin can reach it any more.
+func (s *Store) bury(b *bigTree) { s.buryHeap(grave{b.heap, s.live.id, &b.guard}) }
 
 // buryTable empties a table, and has what was in it freed: by its guard if that holds anything
 // of the shard back.
@@ -57,7 +57,7 @@ func (s *Store) buryHeap(g grave) {
 const reapRuns = 16
 
 // reap frees buried heaps until the time is up, and tells whether none is left, but for
-// those that a live cut reaches.
+// those that a live cut or a pin reaches.
 func (s *Store) reap(until time.Time) (done bool) {
 	if s.buried.Load() == 0 {
 		return true
@@ -75,7 +75,7 @@ func (s *Store) reap(until time.Time) (done bool) {
 		s.buried.Add(heap.Bytes() - was)
 		if !more {
 			s.reaper.remove(heap)
-			if g.big {
+			if g.big != nil {
 				s.lazyFreed.Add(1)
 			}
 		}
@@ -86,12 +86,12 @@ func (s *Store) reap(until time.Time) (done bool) {
 	}
 }
 
-// next returns a heap that the live cut does not reach; false if there is none.
+// next returns a heap that neither the live cut nor a pin reaches; false if there is none.
 func (r *reaper) next(live uint32) (grave, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := len(r.graves) - 1; i >= 0; i-- {
-		if g := &r.graves[i]; live == 0 || g.cut != live {
+		if g := &r.graves[i]; (live == 0 || g.cut != live) && (g.big == nil || !g.big.Pinned()) {
 			return *g, true
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Store) LazyFree() (pending, freed int64) {
 	s.reaper.mu.Lock()
 	defer s.reaper.mu.Unlock()
 	for i := range s.reaper.graves {
-		if s.reaper.graves[i].big {
+		if s.reaper.graves[i].big != nil {
 			pending++
 		}
 	}

@@ -81,12 +81,20 @@ func (it *Item) Pieces(from, to int64) (p Pieces) {
 	if from >= to {
 		return p
 	}
-	p.left, p.skip = to-from, int(from%ChunkSize)
 	if it.Chunked() {
 		t := it.chunks()
+		return piecesOf(&t, from, to)
+	}
+	p.left, p.skip = to-from, int(from%ChunkSize)
+	p.value = it.Value[from:to]
+	return p
+}
+
+// piecesOf returns the pieces of bytes [from, to) of a string of chunks.
+func piecesOf(t *tree.Tree, from, to int64) (p Pieces) {
+	if from < to {
+		p.left, p.skip = to-from, int(from%ChunkSize)
 		p.cursor, p.tree = t.FromAt(from/ChunkSize), true
-	} else {
-		p.value = it.Value[from:to]
 	}
 	return p
 }

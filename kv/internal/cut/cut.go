@@ -1,5 +1,6 @@
-// Package cut is a shard's side of the live cut of a background save: which memory its
-// writers must leave alone, and what they have replaced and is to be freed later.
+// Package cut is a shard's side of the live cut of a background save, and a big string's side
+// of its readers (Pin): which memory writers must leave alone, and what they have replaced
+// and is to be freed later.
 package cut
 
 import "kvd/kv/internal/arena"
@@ -30,9 +31,12 @@ type Guard struct {
 
 	blocks  []*deferredBlock
 	dropped []*arena.Heap // whole heaps, of flushed tables
-	held    []heldBytes   // by heap, what is in blocks
+	held    []heldBytes   // by heap, what is in blocks and ages
 
-	DeferredBytes int64 // waiting for the cut to pass
+	ages  []*Age                 // the oldest first; none without pins
+	fresh map[arena.Ref]struct{} // blocks that were made since the newest pin
+
+	DeferredBytes int64 // waiting for the cut to pass, or for pins
 }
 
 // deferredBlock holds references that wait to be freed; a list of blocks rather
@@ -65,32 +69,44 @@ func (g *Guard) heldOf(h *arena.Heap) *int64 {
 	return &g.held[len(g.held)-1].bytes
 }
 
+// Copies tells whether there are nodes that must be copied before they are changed.
+func (g *Guard) Copies() bool { return g.Mode.Copies() || len(g.ages) > 0 }
+
 // Fixed tells whether a node of an index or of a tree must be copied before it is
 // changed.
-func (g *Guard) Fixed(a *arena.Arena, ref arena.Ref) bool { return g.Mode.Copies() && a.Shared(ref) }
+func (g *Guard) Fixed(a *arena.Arena, ref arena.Ref) bool {
+	return g.Mode.Copies() && a.Shared(ref) || g.pinned(ref)
+}
 
 // Protected tells the same of an entry, or of the block of a value.
 func (g *Guard) Protected(a *arena.Arena, ref arena.Ref) bool {
-	return !g.Mode.Overwrites() && a.Shared(ref)
+	return !g.Mode.Overwrites() && a.Shared(ref) || g.pinned(ref)
 }
 
-// Retire frees a block that nothing refers to any more: now or, if the live cut can
+// Retire frees a block that nothing refers to any more: now or, if the live cut or a pin can
 // reach it, when that has passed.
 func (g *Guard) Retire(h *arena.Heap, ref arena.Ref) {
+	if n := len(g.ages); n > 0 {
+		if g.pinned(ref) {
+			g.later(&g.ages[n-1].blocks, h, ref)
+			return
+		}
+		delete(g.fresh, ref)
+	}
 	if g.Mode != None && h.Arena().Shared(ref) {
-		g.later(h, ref)
+		g.later(&g.blocks, h, ref)
 	} else {
 		h.Free(ref)
 	}
 }
 
-func (g *Guard) later(h *arena.Heap, ref arena.Ref) {
-	n := len(g.blocks)
-	if n == 0 || g.blocks[n-1].n == len(g.blocks[n-1].refs) {
-		g.blocks = append(g.blocks, new(deferredBlock))
+func (g *Guard) later(list *[]*deferredBlock, h *arena.Heap, ref arena.Ref) {
+	n := len(*list)
+	if n == 0 || (*list)[n-1].n == len((*list)[n-1].refs) {
+		*list = append(*list, new(deferredBlock))
 		n++
 	}
-	b := g.blocks[n-1]
+	b := (*list)[n-1]
 	b.refs[b.n] = deferred{h, ref}
 	b.n++
 	size := int64(h.Arena().Size(ref))
@@ -105,7 +121,7 @@ func (g *Guard) DropLater(h *arena.Heap) {
 	g.DeferredBytes += h.Bytes() - *g.heldOf(h)
 }
 
-// Pending tells whether anything waits to be freed.
+// Pending tells whether anything waits to be freed that no pin can reach.
 func (g *Guard) Pending() bool { return len(g.blocks) > 0 || len(g.dropped) > 0 }
 
 // runBlocks is about how many times as long it takes to drop a run of a heap as to
@@ -134,7 +150,10 @@ func (g *Guard) Drain(max int) bool {
 	if len(g.blocks) > 0 {
 		return true
 	}
-	g.blocks, g.held = nil, nil
+	g.blocks = nil
+	if len(g.ages) == 0 {
+		g.held = nil
+	}
 	for ; max > 0 && len(g.dropped) > 0; max -= runBlocks {
 		last := len(g.dropped) - 1
 		h := g.dropped[last]
@@ -156,7 +175,15 @@ func (g *Guard) Heaps() []*arena.Heap { return g.dropped }
 
 // Waiting counts the deferred blocks of a heap, for consistency checks.
 func (g *Guard) Waiting(h *arena.Heap) (n int64) {
-	for _, b := range g.blocks {
+	n = waiting(g.blocks, h)
+	for _, a := range g.ages {
+		n += waiting(a.blocks, h)
+	}
+	return n
+}
+
+func waiting(list []*deferredBlock, h *arena.Heap) (n int64) {
+	for _, b := range list {
 		for _, d := range b.refs[:b.n] {
 			if d.heap == h {
 				n++

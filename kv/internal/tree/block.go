@@ -15,6 +15,7 @@ func (t *Tree) alloc(n int) (arena.Ref, error) {
 	ref, err := t.space.Heap.Alloc(n)
 	if err == nil {
 		t.Bytes += int64(arena.RoundSize(n))
+		t.space.Guard.Made(ref)
 	}
 	return ref, err
 }

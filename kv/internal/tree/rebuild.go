@@ -32,7 +32,7 @@ func (t *Tree) restructure(lo, hi *path, r *record, delta int64) (err error) {
 	} else {
 		err = t.rebuildLarge(lo, hi, r, delta)
 	}
-	if err != nil && r == nil && !t.space.Guard.Mode.Copies() {
+	if err != nil && r == nil && !t.space.Guard.Copies() {
 		from := t.rank(lo)
 		t.prune(from, from-delta)
 		return nil

@@ -207,7 +207,7 @@ func (t *Tree) relink(p *path, level int, ref arena.Ref, delta int64) error {
 		return nil
 	}
 	var c copies
-	if t.space.Guard.Mode.Copies() {
+	if t.space.Guard.Copies() {
 		if err := t.copyPath(p, level, &c); err != nil {
 			return err
 		}
