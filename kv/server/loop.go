@@ -35,6 +35,7 @@ type loop struct {
 	slots  []*conn
 	free   []uint32
 	gen    uint32
+	quick  bool         // events come in quick succession
 	load   atomic.Int64 // connections, those on their way included
 
 	in      []byte // shared by all clients that have nothing under way
@@ -129,10 +130,7 @@ func (l *loop) run() {
 	defer l.tid.Store(0)
 	l.round()
 	for !l.stopped {
-		n, e := pollNow(l.epfd, l.events)
-		if n <= 0 && len(l.again) == 0 {
-			n, e = pollWait(l.epfd, l.events, l.sleepMs())
-		}
+		n, e := l.poll()
 		if e != 0 {
 			n = 0 // EINTR
 		}

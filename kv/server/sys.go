@@ -12,8 +12,8 @@ import (
 // The calls of this file are raw: they never tell the Go scheduler that they
 // enter the kernel, which saves two atomic transitions each. That is safe only
 // because none of them can block: sockets are non-blocking and the poll of
-// pollNow has timeout zero. The one call that may sleep, pollWait, is an
-// ordinary one: a raw call that blocks would stop the garbage collector.
+// pollNow has timeout zero. Those that sleep are pollWait, an ordinary call, and pollHeld,
+// which every signal ends: a raw call that blocks otherwise would stop the garbage collector.
 
 // listenerFlag marks the slot number in event data that belongs to a listener.
 const listenerFlag = 1 << 30
@@ -39,6 +39,13 @@ func sendRaw(fd int, p []byte) (int, syscall.Errno) {
 func pollNow(epfd int, events []unix.EpollEvent) (int, syscall.Errno) {
 	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), 0, 0, 0)
+	return int(n), e
+}
+
+// pollHeld sleeps up to timeoutMs milliseconds for an event or a signal, see poll.
+func pollHeld(epfd int, events []unix.EpollEvent, timeoutMs int) (int, syscall.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epfd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(timeoutMs), 0, 0)
 	return int(n), e
 }
 
