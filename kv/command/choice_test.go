@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"kvd/kv/config"
 )
@@ -115,11 +114,7 @@ func TestOwnCommandMayAwait(t *testing.T) {
 		t.Fatalf("meanwhile: %q", got)
 	}
 	close(hold)
-	for deadline := time.Now().Add(5 * time.Second); w.wakes.Load() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nobody was woken")
-		}
-	}
+	await(t, "somebody is woken", func() bool { return w.wakes.Load() > 0 })
 	if got := x.Do(c, args); got != Done || string(c.Out) != "+value=value\r\n" || prepared != 1 {
 		t.Errorf("outcome %d, reply %q, prepared %d times", got, c.Out, prepared)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,9 @@ var oracle struct {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv("GOGC") == "" { // half of the time went into collecting a few megabytes
+		debug.SetGCPercent(800)
+	}
 	code := m.Run()
 	if oracle.cmd != nil {
 		oracle.cmd.Process.Kill()
@@ -65,14 +69,45 @@ func startOracle() {
 		oracle.cmd = nil
 		return
 	}
-	for range 200 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("unix", oracle.path); err == nil {
 			c.Close()
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	oracle.err = fmt.Errorf("redis-server did not open %s", oracle.path)
+}
+
+// patience is how long a test waits for what must happen: far longer than a busy machine holds
+// anything up.
+const patience = 60 * time.Second
+
+// await waits for what another goroutine or another process is about to do.
+func await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not after ", patience, ": ", what)
+		}
+	}
+}
+
+// attempts is for what is measured in real time, which a busy machine may spoil: try returns what
+// is wrong, and only what is wrong each time is a failure. Scale doubles from one attempt to
+// the next, for those who sleep.
+func attempts(t testing.TB, try func(scale int) (wrong string)) {
+	t.Helper()
+	for scale := 1; ; scale *= 2 {
+		wrong := try(scale)
+		if wrong == "" {
+			return
+		}
+		if scale == 32 {
+			t.Error(wrong)
+			return
+		}
+		t.Log("once more, after ", wrong)
+	}
 }
 
 // pair is an engine and a redis-server that get the same commands. A second
@@ -97,13 +132,16 @@ func newPair(t testing.TB) *pair {
 		}
 		t.Skip("redis-server: ", oracle.err)
 	}
-	w := newWorld(t)
-	p := &pair{t: t, theirs: dialOracle(t), x: w.e.NewCtx(), c: w.connect(), world: w}
+	p := alone(newWorld(t))
+	p.theirs = dialOracle(t)
 	for _, cmd := range []string{"FLUSHALL", "CONFIG RESETSTAT", "SCRIPT FLUSH"} {
 		p.theirs.do(t, strings.Fields(cmd)...)
 	}
 	return p
 }
+
+// alone is a client of a world, for tests without a redis-server.
+func alone(w *fakeWorld) *pair { return &pair{t: w.t, x: w.e.NewCtx(), c: w.connect(), world: w} }
 
 // other returns a second client of both servers.
 func (p *pair) other() *pair {
@@ -194,7 +232,7 @@ func (c *redisConn) send(t testing.TB, args ...string) {
 func (c *redisConn) do(t testing.TB, args ...string) string {
 	t.Helper()
 	c.send(t, args...)
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	var b bytes.Buffer
 	if err := readReply(c.r, &b); err != nil {
 		t.Fatalf("%q: %v", args, err)
@@ -237,6 +275,7 @@ type fakeWorld struct {
 	clients []*Client
 	killed  []*Client
 	wakes   atomic.Int64
+	clock   *atomic.Int64 // nil: the real time
 
 	mu        sync.Mutex
 	unblocked []*Client
@@ -252,7 +291,24 @@ type fakeWorld struct {
 // newWorld returns an engine with an empty store, DEBUG allowed.
 func newWorld(t testing.TB, options ...string) *fakeWorld {
 	t.Helper()
-	store, err := kv.Open(kv.Options{})
+	return newWorldAt(t, nil, options...)
+}
+
+// stopped returns a clock that only the test moves, by adding milliseconds.
+func stopped() *atomic.Int64 {
+	clock := new(atomic.Int64)
+	clock.Store(time.Now().UnixMilli())
+	return clock
+}
+
+// newWorldAt is newWorld with a clock of its own for what expires, if that is not nil.
+func newWorldAt(t testing.TB, clock *atomic.Int64, options ...string) *fakeWorld {
+	t.Helper()
+	var o kv.Options
+	if clock != nil {
+		o.Clock = clock.Load
+	}
+	store, err := kv.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +316,7 @@ func newWorld(t testing.TB, options ...string) *fakeWorld {
 	if err := cfg.Load("", nil, append([]string{"--enable-debug-command", "yes"}, options...)); err != nil {
 		t.Fatal(err)
 	}
-	w := &fakeWorld{t: t, e: NewEngine(store, cfg, slog.New(slog.DiscardHandler))}
+	w := &fakeWorld{t: t, clock: clock, e: NewEngine(store, cfg, slog.New(slog.DiscardHandler))}
 	w.e.Saver, w.e.Clients = w, w
 	w.info.LastBgsaveOK, w.info.LastBgsaveSeconds, w.info.CurrentBgsaveSeconds = true, -1, -1
 	w.info.CurrentType, w.info.LastType = "none", "none"

@@ -78,12 +78,12 @@ func TestRestoreErrors(t *testing.T) {
 		p.same("DBSIZE") // a time that has passed leaves no key behind, not even an expired one
 		p.same("EXISTS", "r")
 		p.same("GET", "r")
-		p.about(500, "PTTL", "r")
+		p.about(30_000, "PTTL", "r")
 	}
 	p.same("RESTORE", "i", "0", good, "IDLETIME", "1000")
 	p.about(60, "OBJECT", "IDLETIME", "i")
 	p.same("GET", "i")
-	p.about(2, "OBJECT", "IDLETIME", "i")
+	p.about(60, "OBJECT", "IDLETIME", "i")
 }
 
 // TestRestoreOtherTypes: a type that kvd does not have is named in the error.

@@ -3,7 +3,6 @@ package command
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestSlowSaverHoldsUpOneClientOnly: whoever starts, cancels or flushes during a
@@ -30,12 +29,7 @@ func TestSlowSaverHoldsUpOneClientOnly(t *testing.T) {
 			t.Errorf("%s: done %d times before its time", cmd, n)
 		}
 		close(w.hold)
-		for deadline := time.Now().Add(5 * time.Second); w.wakes.Load() == 0; {
-			if time.Now().After(deadline) {
-				t.Fatal("nobody was woken")
-			}
-			time.Sleep(time.Millisecond)
-		}
+		await(t, "somebody is woken", func() bool { return w.wakes.Load() > 0 })
 		if got := x.Do(c, args); got != Done || len(c.Out) == 0 || c.Out[0] != '+' {
 			t.Errorf("%s: outcome %d, reply %q", cmd, got, c.Out)
 		}
@@ -65,11 +59,7 @@ func TestRefusedWhileItWaits(t *testing.T) {
 	c.Out = c.Out[:0]
 	w.e.SetLoading(false)
 	close(w.hold)
-	for deadline := time.Now().Add(5 * time.Second); w.wakes.Load() == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nobody was woken")
-		}
-	}
+	await(t, "somebody is woken", func() bool { return w.wakes.Load() > 0 })
 	if got := doString(x, c, "BGSAVE", "CANCEL"); got != "+Background saving cancelled\r\n" {
 		t.Errorf("the next command: %q", got)
 	}

@@ -98,7 +98,7 @@ func TestDumpTypes(t *testing.T) {
 				p.same("TYPE", "restored")
 				p.same("RESTORE", "restored", "0", dump)
 				p.same("RESTORE", "restored", "100000", dump, "REPLACE")
-				p.about(1000, "PTTL", "restored")
+				p.about(30_000, "PTTL", "restored")
 				p.same("DEL", "restored")
 			}
 			if t.Failed() {

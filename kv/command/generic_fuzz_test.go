@@ -3,11 +3,9 @@ package command
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 77)) }
@@ -234,9 +232,9 @@ func (f *fuzzer) check(p *pair, args []string) {
 	name := strings.ToUpper(args[0])
 	switch {
 	case name == "PTTL" || name == "PEXPIRETIME":
-		p.about(2000, args...)
+		p.about(30_000, args...)
 	case name == "TTL" || name == "EXPIRETIME":
-		p.about(2, args...)
+		p.about(30, args...)
 	case name == "OBJECT" && len(args) > 1 && args[1] == "IDLETIME":
 		ours, refs := p.both("OBJECT", "REFCOUNT", args[2])
 		if ours == refs && refs != ":2147483647\r\n" {
@@ -284,11 +282,7 @@ func (f *fuzzer) checkDump(p *pair, args []string) {
 // both servers: 50,000 of them, or 1,000,000 with KVD_LONG=1.
 func TestFuzzCommands(t *testing.T) {
 	n := fuzzCount(50_000)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("KVD_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("KVD_SEED=%d", seed)
+	seed := fuzzSeed(t)
 	f := &fuzzer{Rand: newRand(seed)}
 	p := newPair(t)
 	changes := p.redisChanges(t)
@@ -333,7 +327,7 @@ func compareAll(t *testing.T, p *pair) {
 		for _, k := range scanKeys(t, func(a ...string) string { return p.ours(a...) }, nil) {
 			key := payload(k)
 			p.same("OBJECT", "ENCODING", key)
-			p.about(2000, "PTTL", key)
+			p.about(30_000, "PTTL", key)
 			p.same("GET", key)
 		}
 	}

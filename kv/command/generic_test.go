@@ -109,7 +109,7 @@ func TestKeys(t *testing.T) {
 		OBJECT ENCODING a
 		OBJECT ENCODING a b
 		OBJECT FREQ a
-		OBJECT IDLETIME a
+		~ OBJECT IDLETIME a
 		OBJECT REFCOUNT a
 		SET a 10000
 		OBJECT REFCOUNT a
@@ -180,7 +180,7 @@ func TestExpire(t *testing.T) {
 		PERSIST a
 		EXPIRE a 100 XX LT
 		EXPIRE a 100 LT
-		TTL a
+		~ TTL a
 		EXPIREAT a 33177117420
 		EXPIRETIME a
 		PEXPIRETIME a
@@ -321,7 +321,7 @@ func TestHitsAndMisses(t *testing.T) {
 		OBJECT ENCODING nokey
 		OBJECT FREQ a
 		OBJECT REFCOUNT a
-		OBJECT IDLETIME a
+		~ OBJECT IDLETIME a
 		DEL a a3
 		SET a 1 GET
 		SET a 1 NX

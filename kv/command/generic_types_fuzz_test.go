@@ -132,7 +132,7 @@ func (f *typesFuzzer) check(p *pair, args []string) {
 	case "DUMP":
 		f.checkRestore(p, args[1])
 	case "TTL":
-		p.about(2, args...)
+		p.about(30, args...)
 	case "OBJECT":
 		if args[1] == "REFCOUNT" { // Redis does not share the small integer of a copy
 			p.both(args...)

@@ -124,7 +124,7 @@ func (f *hashFuzzer) check(p *pair, args []string) {
 	case "HSCAN":
 		f.checkScan(p, args)
 	case "TTL":
-		p.about(2, args...)
+		p.about(30, args...)
 	default:
 		p.same(args...)
 	}

@@ -121,11 +121,20 @@ func TestHashes(t *testing.T) {
 
 // asked sends commands to kvd alone; each line is a command, " => ", and the reply as parseReply
 // shows it.
+// "pass 20" moves the world's clock by so many milliseconds.
 func asked(t *testing.T, p *pair, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" {
+			continue
+		}
+		if milli, ok := strings.CutPrefix(line, "pass "); ok {
+			n, err := strconv.ParseInt(milli, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.world.clock.Add(n)
 			continue
 		}
 		cmd, want, _ := strings.Cut(line, " => ")
@@ -140,8 +149,7 @@ func asked(t *testing.T, p *pair, text string) {
 func hashTwins(t *testing.T, text string) {
 	t.Helper()
 	for _, limit := range []string{"512", "0"} {
-		p := newPair(t)
-		p.setLimits(t, "hash-max-listpack-entries", limit)
+		p := alone(newWorldAt(t, stopped(), "--hash-max-listpack-entries", limit))
 		asked(t, p, text)
 	}
 }
@@ -183,7 +191,7 @@ func TestFieldExpiry(t *testing.T) {
 		EXISTS h => :0
 		HPEXPIRE nokey 5 FIELDS 1 a => [:-2]
 	`)
-	p := newPair(t)
+	p := alone(newWorld(t))
 	asked(t, p, `
 		SET s x => +OK
 		HEXPIRE s x FIELDS 1 a => -WRONGTYPE Operation against a key holding the wrong kind of value
@@ -213,7 +221,7 @@ func TestFieldsExpire(t *testing.T) {
 		DEBUG SET-ACTIVE-EXPIRE 0 => +OK
 		HSET h a 1 b 2 c 3 => :3
 		HPEXPIRE h 5 FIELDS 2 a b => [:1 :1]
-		DEBUG SLEEP 0.02 => +OK
+		pass 20
 		HGET h a => <nil>
 		HMGET h a b c => [<nil> <nil> 3]
 		HGETALL h => [c 3]
@@ -239,7 +247,7 @@ func TestFieldsExpire(t *testing.T) {
 		HTTL h FIELDS 1 a => [:-1]
 		HLEN h => :3
 		HPEXPIRE h 5 FIELDS 3 a b c => [:1 :1 :1]
-		DEBUG SLEEP 0.02 => +OK
+		pass 20
 		HLEN h => :0
 		HGETALL h => []
 		HRANDFIELD h => <nil>
@@ -248,18 +256,12 @@ func TestFieldsExpire(t *testing.T) {
 		EXISTS h => :1
 		HSETEX h EXAT 1 FIELDS 1 z 1 => :1
 	`)
-	p := newPair(t)
+	p := alone(newWorld(t))
 	asked(t, p, `
 		HSET h a 1 b 2 c 3 => :3
 		HPEXPIRE h 5 FIELDS 3 a b c => [:1 :1 :1]
 	`)
-	for range 200 {
-		if p.ours("EXISTS", "h") == ":0\r\n" {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("a hash whose fields have expired stays")
+	await(t, "a hash whose fields have expired goes", func() bool { return p.ours("EXISTS", "h") == ":0\r\n" })
 }
 
 func TestHsetexHgetexHgetdel(t *testing.T) {
@@ -334,7 +336,7 @@ func TestHscanNovalues(t *testing.T) {
 // TestIfeq has the replies that Valkey 8.1 and 9.0 document.
 func TestIfeq(t *testing.T) {
 	long := strings.Repeat("x", 70_000)
-	p := newPair(t)
+	p := alone(newWorldAt(t, stopped()))
 	p.ours("SET", "long", long)
 	p.ours("SET", "long2", long+"y")
 	asked(t, p, `
@@ -376,8 +378,7 @@ func TestIfeq(t *testing.T) {
 func TestFieldExpiryTravels(t *testing.T) {
 	far := strconv.FormatInt(time.Now().Unix()+100_000, 10) + "123"
 	for _, limit := range []string{"512", "0"} {
-		p := newPair(t)
-		p.setLimits(t, "hash-max-listpack-entries", limit)
+		p := alone(newWorldAt(t, stopped(), "--hash-max-listpack-entries", limit))
 		asked(t, p, `
 			HSET h a 1 b 2 => :2
 			HPEXPIREAT h `+far+` FIELDS 1 a => [:1]
@@ -399,7 +400,7 @@ func TestFieldExpiryTravels(t *testing.T) {
 			HPEXPIRETIME restored FIELDS 2 a b => [:`+far+` :-1]
 			HMGET restored a b => [1 2]
 			HPEXPIRE restored 5 FIELDS 1 b => [:1]
-			DEBUG SLEEP 0.02 => +OK
+			pass 20
 			HGETALL restored => [a 1]
 		`)
 		asked(t, p, `
@@ -412,14 +413,14 @@ func TestFieldExpiryTravels(t *testing.T) {
 		if _, err := snapshot.Save(t.Context(), p.world.e.Store, path, snapshot.Options{Engine: snapshot.Thread}); err != nil {
 			t.Fatal(err)
 		}
-		w := newWorld(t)
+		w := newWorldAt(t, p.world.clock)
 		if _, err := snapshot.Load(t.Context(), w.e.Store, path, snapshot.LoadOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		loaded := &pair{t: t, x: w.e.NewCtx(), c: w.connect(), world: w}
+		loaded := alone(w)
 		asked(t, loaded, `
 			HPEXPIRETIME saved FIELDS 1 a => [:`+far+`]
-			DEBUG SLEEP 0.25 => +OK
+			pass 250
 			HGETALL saved => [a 1]
 		`)
 		asked(t, p, "SELECT 1 => +OK")
@@ -431,10 +432,7 @@ func TestFieldExpiryTravels(t *testing.T) {
 		if got := p.ours("RESTORE", "soon", "0", dump); got != "+OK\r\n" {
 			t.Fatal("RESTORE: ", got)
 		}
-		for end := time.Now().Add(5 * time.Second); p.ours("EXISTS", "soon", "h") != ":0\r\n"; time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("hashes whose fields have expired stay")
-			}
-		}
+		asked(t, p, "pass 60")
+		await(t, "hashes whose fields have expired go", func() bool { return p.ours("EXISTS", "soon", "h") == ":0\r\n" })
 	}
 }

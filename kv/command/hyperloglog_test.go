@@ -27,7 +27,7 @@ func TestHyperLogLogs(t *testing.T) {
 		GET b
 		EXPIRE b 100000
 		PFMERGE b a
-		TTL b
+		~ TTL b
 		PFDEBUG ENCODING b
 		PFDEBUG DECODE b
 		PFDEBUG TODENSE b

@@ -1,11 +1,9 @@
 package command
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // listFuzzer makes random commands of the list group.
@@ -135,11 +133,7 @@ func (f *listFuzzer) blocking() []string {
 
 func TestListCommandsAgainstRedis(t *testing.T) {
 	n := fuzzCount(50_000)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("KVD_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("KVD_SEED=%d", seed)
+	seed := fuzzSeed(t)
 	for i, size := range []string{"-2", "8"} {
 		p := newPair(t)
 		p.same("CONFIG", "SET", "list-max-listpack-size", size)

@@ -3,7 +3,9 @@ package command
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,33 +23,46 @@ func (p *pair) blocks(args ...string) *blockedReader {
 	p.t.Helper()
 	o := p.other()
 	o.both("HELLO", strconv.Itoa(int(p.c.resp)))
-	if reply := o.ours(args...); reply != "" || o.c.waiter == nil {
+	id := o.theirs.do(p.t, "CLIENT", "ID")
+	reply := o.ours(args...)
+	o.theirs.send(p.t, args...)
+	b := &blockedReader{o, args}
+	if b.isShort() { // it may be over by now
+		return b
+	}
+	if reply != "" || o.c.waiter == nil {
 		p.t.Fatalf("%q did not wait: %q", args, reply)
 	}
-	id := o.theirs.do(p.t, "CLIENT", "ID")
-	o.theirs.send(p.t, args...)
-	for range 1000 {
-		_, rest, _ := strings.Cut(p.theirs.do(p.t, "CLIENT", "LIST", "ID", strings.TrimSpace(id[1:])), " flags=")
-		if strings.HasPrefix(rest, "b") {
-			return &blockedReader{o, args}
-		}
-		time.Sleep(time.Millisecond)
-	}
-	p.t.Fatalf("%q does not wait in redis-server", args)
-	return nil
+	await(p.t, fmt.Sprintf("%q waits in redis-server", args), func() bool { return p.isBlocked(id) })
+	return b
 }
+
+// isBlocked tells whether a client of redis-server waits; id is a reply to CLIENT ID.
+func (p *pair) isBlocked(id string) bool {
+	_, rest, _ := strings.Cut(p.theirs.do(p.t, "CLIENT", "LIST", "ID", strings.Trim(id, ":\r\n")), " flags=")
+	return strings.HasPrefix(rest, "b")
+}
+
+// isShort tells whether the client waits for 20 ms, and nobody serves it.
+func (b *blockedReader) isShort() bool { return slices.Contains(b.args, "20") }
 
 // answered compares what the client has got by now, which may be nothing.
 func (b *blockedReader) answered() string {
 	b.t.Helper()
 	ours := ""
-	if b.c.waiter == nil || b.world.released(b.c) {
+	over := func() bool { return b.c.waiter == nil || b.world.released(b.c) }
+	isOver := false
+	if b.isShort() {
+		await(b.t, "the end of waiting", over)
+		isOver = true
+	}
+	if isOver || over() {
 		b.x.Resume(b.c)
 		ours = string(b.c.Out)
 		b.c.Out = b.c.Out[:0]
 	}
 	var theirs bytes.Buffer
-	wait := 5 * time.Second
+	wait := patience
 	if ours == "" {
 		wait = 20 * time.Millisecond
 	}
@@ -74,8 +89,8 @@ var streamWaits = [][]string{
 	{"> XREAD BLOCK 0 STREAMS s 0", "XADD t 1-1 a 1", "RENAME t s"},
 	{"> XREAD BLOCK 0 STREAMS s 0", "XADD t 1-1 a 1", "COPY t s"},
 	{"> XREAD BLOCK 0 STREAMS s 0", "XGROUP CREATE s g 0 MKSTREAM", "XSETID s 5-5", "XADD s 6-1 a 1"},
-	{"> XREAD BLOCK 20 STREAMS s $", "sleep"},
-	{"XGROUP CREATE s g $ MKSTREAM", "> XREADGROUP GROUP g c BLOCK 20 STREAMS s >", "sleep", "XINFO CONSUMERS s g"},
+	{"> XREAD BLOCK 20 STREAMS s $"},
+	{"XGROUP CREATE s g $ MKSTREAM", "> XREADGROUP GROUP g c BLOCK 20 STREAMS s >", "answers", "XINFO CONSUMERS s g"},
 	{"XGROUP CREATE s g $ MKSTREAM", "> XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >", "> XREADGROUP GROUP g c2 BLOCK 0 STREAMS s >", "XADD s 1-1 a 1", "XPENDING s g", "XADD s 1-2 a 1", "XPENDING s g"},
 	{"XGROUP CREATE s g $ MKSTREAM", "> XREADGROUP GROUP g c1 BLOCK 0 COUNT 1 STREAMS s >", "> XREADGROUP GROUP g c2 BLOCK 0 STREAMS s >", "MULTI", "XADD s 1-1 a 1", "XADD s 1-2 b 1", "XADD s 1-3 b 1", "EXEC", "XPENDING s g", "XINFO GROUPS s"},
 	{"XGROUP CREATE s g $ MKSTREAM", "> XREADGROUP GROUP g c1 BLOCK 0 NOACK STREAMS s >", "XADD s 1-1 a 1", "XPENDING s g", "XINFO GROUPS s"},
@@ -101,8 +116,11 @@ func TestBlockedStreamReadersAgainstRedis(t *testing.T) {
 					switch {
 					case words[0] == ">":
 						readers = append(readers, p.blocks(words[1:]...))
-					case line == "sleep":
-						time.Sleep(40 * time.Millisecond)
+					case line == "answers":
+						for _, r := range readers {
+							r.answered()
+						}
+						readers = nil
 					case words[0] == "XINFO" && words[1] == "CONSUMERS":
 						ours, theirs := p.both(words...)
 						a, _ := parseReply(ours)

@@ -1,12 +1,10 @@
 package command
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"kvd/kv"
 )
@@ -22,11 +20,7 @@ type groupFuzzer struct {
 func fuzzGroup(t *testing.T, keys int, next func(f *groupFuzzer, p *pair) []string) {
 	t.Helper()
 	n := fuzzCount(50_000)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("KVD_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	t.Logf("KVD_SEED=%d", seed)
+	seed := fuzzSeed(t)
 	f, p := &groupFuzzer{fuzzer: fuzzer{Rand: newRand(seed)}}, newPair(t)
 	p.same("RPUSH", "list", "a")
 	f.ahead = p.redisChanges(t) - p.world.e.Store.Changes()

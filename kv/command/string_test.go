@@ -38,7 +38,7 @@ func runScript(p *pair, text string) {
 			}
 		}
 		if about {
-			p.about(500, args...)
+			p.about(30_000, args...) // times are 100 s or more
 		} else {
 			p.same(args...)
 		}

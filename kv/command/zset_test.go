@@ -3,7 +3,6 @@ package command
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestZadd(t *testing.T) {
@@ -396,13 +395,12 @@ func TestBzpopWaits(t *testing.T) {
 	for i, store := range stores {
 		cmd := waits[i%len(waits)]
 		w := p.other()
+		id := w.theirs.do(t, "CLIENT", "ID")
 		w.theirs.send(t, cmd...)
 		if got := w.ours(cmd...); got != "postponed" && got != "" {
 			t.Fatalf("%q: %q", cmd, got)
 		}
-		for !strings.Contains(p.theirs.do(t, "INFO", "clients"), "blocked_clients:1\r\n") {
-			time.Sleep(time.Millisecond)
-		}
+		await(t, "redis-server has the client wait", func() bool { return p.isBlocked(id) })
 		p.same("SET", "k", "x")
 		p.same("DEL", "k")
 		p.same("ZADD", "src", "1", "a", "2", "b", "3", "c")
