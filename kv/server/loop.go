@@ -31,15 +31,16 @@ type loop struct {
 	now        int64     // milliseconds since the server was made, as of the present round
 	nowUnix    int64     // seconds
 
-	events []unix.EpollEvent
-	slots  []*conn
-	free   []uint32
-	gen    uint32
-	quick  bool         // events come in quick succession
-	load   atomic.Int64 // connections, those on their way included
+	events         []unix.EpollEvent
+	slots          []*conn
+	free           []uint32
+	gen            uint32
+	mayHold, quick bool         // see poll; quick: events come in quick succession
+	load           atomic.Int64 // connections, those on their way included
 
 	in      []byte // shared by all clients that have nothing under way
 	out     []byte // lent to the client that is being served
+	parts   []unix.Iovec
 	parser  *resp.Parser
 	parsers []*resp.Parser
 	buffers [][]byte
@@ -98,6 +99,7 @@ func newLoop(s *Server, id int) (*loop, error) {
 	l.events = make([]unix.EpollEvent, maxEvents)
 	l.in = make([]byte, readSize)
 	l.out = make([]byte, 0, firstOut)
+	l.parts = make([]unix.Iovec, 0, maxParts)
 	l.parser = &resp.Parser{}
 	return l, nil
 }
@@ -128,6 +130,7 @@ func (l *loop) run() {
 	l.tid.Store(int64(unix.Gettid()))
 	defer close(l.closed)
 	defer l.tid.Store(0)
+	l.mayHold = mayHold(l.srv.Loops())
 	l.round()
 	for !l.stopped {
 		n, e := l.poll()
@@ -266,6 +269,7 @@ func (l *loop) adopt(c *conn) {
 	}
 	l.gen++
 	c.slot, c.gen, c.mask = slot, l.gen, plainMask
+	c.client.Streaming = true
 	l.slots[slot] = c
 	if err := pollCtl(l.epfd, unix.EPOLL_CTL_ADD, c.fd, c.mask, slot, c.gen); err != nil {
 		l.srv.log.Warn("Error registering a client connection: " + errnoText(err))
@@ -356,11 +360,11 @@ func (l *loop) stop() {
 		case c == nil:
 		case c == l.serving:
 			// SHUTDOWN on this loop: serve closes it, if the program goes on at all.
-			_, _ = sendRaw(c.fd, c.client.Out[c.sent:])
+			_ = l.sendSome(c, c.client.Out)
 			l.drop(c)
 		default:
 			if len(c.out) > 0 {
-				_, _ = sendRaw(c.fd, c.out[c.sent:])
+				_ = l.sendSome(c, c.out)
 			}
 			l.close(c)
 		}

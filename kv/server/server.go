@@ -93,7 +93,8 @@ var _ command.Clients = (*Server)(nil)
 // level of verbose messages is slog.LevelDebug+2.
 //
 // The caller should set GOMAXPROCS to cores + Loops() + 1, so that a background
-// save takes no processor away from a loop.
+// save takes no processor away from a loop, and before Serve: loops take less
+// CPU time then.
 func New(engine *command.Engine, cfg *config.Config, log *slog.Logger) *Server {
 	s := &Server{engine: engine, cfg: cfg, log: log, start: time.Now()}
 	s.clients.init()
