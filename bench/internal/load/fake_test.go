@@ -18,6 +18,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"kvd/bench/internal/noise"
 	"kvd/bench/internal/result"
 )
 
@@ -75,24 +76,40 @@ func (f *fake) accept() {
 func (f *fake) serve(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	r := bufio.NewReaderSize(c, 128<<10)
-	var out []byte
+	out := []byte{}
 	var cmd command
 	for {
 		if err := cmd.read(r); err != nil {
 			return
 		}
-		f.gate.RLock()
-		var err error
-		out, err = f.reply(out, cmd.args)
-		f.gate.RUnlock()
-		f.total.Add(1)
-		if r.Buffered() == 0 || err != nil {
-			if _, werr := c.Write(out); werr != nil || err != nil {
-				return
-			}
-			out = out[:0]
+		if out = f.answer(c, r, out, cmd.args); out == nil {
+			return
 		}
 	}
+}
+
+// answer replies to a command, or keeps the reply until the last that has come; nil
+// when the connection has ended. Whoever has the gate knows that no reply is on its
+// way but what the client may not have read yet.
+func (f *fake) answer(c net.Conn, r *bufio.Reader, out []byte, args [][]byte) []byte {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	out, err := f.reply(out, args)
+	f.total.Add(1)
+	if r.Buffered() == 0 || err != nil {
+		if _, werr := c.Write(out); werr != nil || err != nil {
+			return nil
+		}
+		out = out[:0]
+	}
+	return out
+}
+
+// served waits until n further commands have come.
+func (f *fake) served(tb testing.TB, n int64) {
+	tb.Helper()
+	n += f.total.Load()
+	noise.Wait(tb, "requests", func() bool { return f.total.Load() >= n })
 }
 
 // pause stops the server for at least d and returns when that was.
@@ -174,7 +191,7 @@ func ordinary(dst []byte, args [][]byte) ([]byte, error) {
 }
 
 // run has a generator send for d, stops it and checks what must always hold.
-func run(t *testing.T, s Spec, d time.Duration) *Recording {
+func run(t testing.TB, s Spec, d time.Duration) *Recording {
 	t.Helper()
 	g, err := Start(t.Context(), s)
 	if err != nil {
@@ -191,7 +208,7 @@ func run(t *testing.T, s Spec, d time.Duration) *Recording {
 
 // checkRecording compares windows, series and histograms of a recording with
 // each other.
-func checkRecording(t *testing.T, rec *Recording) {
+func checkRecording(t testing.TB, rec *Recording) {
 	t.Helper()
 	all, series := rec.Window(0, rec.End()), rec.Series()
 	if len(all.Ops) != len(series.Ops) {
@@ -232,7 +249,7 @@ func checkRecording(t *testing.T, rec *Recording) {
 	}
 }
 
-func decode(t *testing.T, l result.Latencies) *hdrhistogram.Histogram {
+func decode(t testing.TB, l result.Latencies) *hdrhistogram.Histogram {
 	t.Helper()
 	h, err := hdrhistogram.Decode([]byte(l.Histogram))
 	if err != nil {
@@ -242,7 +259,7 @@ func decode(t *testing.T, l result.Latencies) *hdrhistogram.Histogram {
 }
 
 // atLeast counts the latencies that are not below d.
-func atLeast(t *testing.T, l result.Latencies, d time.Duration) int64 {
+func atLeast(t testing.TB, l result.Latencies, d time.Duration) int64 {
 	t.Helper()
 	var n int64
 	for _, bar := range decode(t, l).Distribution() {
