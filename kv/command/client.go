@@ -28,6 +28,17 @@ type ClientOptions struct {
 	Unix        bool   // a unix socket
 	Local       bool   // a unix socket or a loopback address: may use protected commands set to "local"
 	Owner       any    // the server's own connection, returned by Client.Owner
+
+	// Streaming says that who writes Client.Out to the connection writes Client.Streams
+	// too. Without it all of a reply is in Out.
+	Streaming bool
+}
+
+// Stream is a part of a reply that is not in Client.Out: a long string, which is to be
+// written piece by piece from the store's memory. Who has written it releases it.
+type Stream struct {
+	At  int // it comes before Out[At:], and behind a Stream with the same or a smaller At
+	Pin *kv.Pin
 }
 
 // Client is the protocol state of one connection. Out, and everything that is
@@ -36,6 +47,11 @@ type ClientOptions struct {
 type Client struct {
 	ID  int64
 	Out []byte // replies not yet taken by the server; commands append to it
+
+	// Streams are the long strings among the replies in Out, in order. They belong to who
+	// has Out: when that takes bytes away from Out it moves their positions. Those that are left are
+	// released by FreeClient.
+	Streams []Stream
 
 	ClientOptions
 
@@ -97,8 +113,8 @@ func (e *Engine) NewClient(o ClientOptions) *Client {
 	return c
 }
 
-// FreeClient forgets c: its watched keys and its place among the blocked
-// clients. It is called once, from c's own loop, with no locks held.
+// FreeClient forgets c: its watched keys, its place among the blocked clients, and the
+// streams that it did not read. It is called once, from c's own loop, with no locks held.
 func (e *Engine) FreeClient(c *Client) {
 	e.unwatch(c)
 	if c.waiter != nil {
@@ -106,6 +122,25 @@ func (e *Engine) FreeClient(c *Client) {
 	}
 	e.setPostponed(c, false)
 	c.queue.reset()
+	c.dropStreams(0)
+}
+
+// DropReplies takes back what was appended to Out behind its first bytes, at of them.
+func (c *Client) DropReplies(at int) {
+	c.Out = c.Out[:at]
+	if len(c.Streams) > 0 {
+		c.dropStreams(at)
+	}
+}
+
+// dropStreams releases the streams that do not come before a position in Out.
+func (c *Client) dropStreams(at int) {
+	n := len(c.Streams)
+	for ; n > 0 && c.Streams[n-1].At >= at; n-- {
+		c.Streams[n-1].Pin.Release()
+	}
+	clear(c.Streams[n:])
+	c.Streams = c.Streams[:n]
 }
 
 // Authenticated tells whether c may run commands: unauthenticated clients get

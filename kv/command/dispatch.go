@@ -82,7 +82,7 @@ func (x *Ctx) doChecked(s *Spec) Outcome {
 		}
 	}
 	if c.state&(stReplyOff|stReplySkip) != 0 {
-		c.Out = c.Out[:mark]
+		c.DropReplies(mark)
 		c.state &^= stReplySkip
 	}
 	if c.state&stCloseAfter != 0 {

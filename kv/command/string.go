@@ -3,7 +3,6 @@ package command
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"kvd/kv"
 	"kvd/kv/resp"
@@ -57,26 +56,37 @@ func (x *Ctx) replyString(key []byte) bool {
 	}
 	if val == nil {
 		it, _ := x.Tx.Peek(x.Client.db, key)
-		x.bulkRange(&it, 0, it.Len())
+		x.bulkRange(key, &it, 0, it.Len())
 		return true
 	}
 	x.Client.Out = resp.AppendBulk(x.Client.Out, val)
 	return true
 }
 
-// bulkRange replies bytes [from, to) of a string. What lies in chunks goes to the reply
-// chunk by chunk.
-func (x *Ctx) bulkRange(it *kv.Item, from, to int64) {
+// streamFrom is the least number of bytes of a string that are streamed out. Fewer are
+// copied faster than pinned.
+const streamFrom = 256 << 10
+
+// bulkRange replies bytes [from, to) of the string at key. Many of them are streamed from
+// the store's memory if the client can; others of what lies in chunks go to the reply chunk by chunk.
+func (x *Ctx) bulkRange(key []byte, it *kv.Item, from, to int64) {
 	if !it.Chunked() {
 		x.Bulk(it.Value[from:to])
 		return
 	}
+	c := x.Client
+	if c.Streaming && to-from >= streamFrom {
+		if p, ok := x.Tx.Pin(c.db, key, from, to); ok {
+			c.Out = resp.AppendBulkHeader(c.Out, int(to-from))
+			c.Streams = append(c.Streams, Stream{At: len(c.Out), Pin: p})
+			c.Out = append(c.Out, "\r\n"...)
+			return
+		}
+	}
 	const overhead = 64 // of the reply's length and line ends
-	out := slices.Grow(x.Client.Out, int(to-from)+overhead)
-	out = append(out, '$')
-	out = append(strconv.AppendInt(out, to-from, 10), "\r\n"...)
+	out := resp.AppendBulkHeader(slices.Grow(c.Out, int(to-from)+overhead), int(to-from))
 	out = it.AppendRange(out, from, to)
-	x.Client.Out = append(out, "\r\n"...)
+	c.Out = append(out, "\r\n"...)
 }
 
 // contents returns the bytes of a string, borrowed from the store or, if it lies in
@@ -121,7 +131,7 @@ func cmdGetset(x *Ctx) {
 func (x *Ctx) store(at int, key, val []byte, expireAt int64) bool {
 	err := x.Tx.SetString(x.Client.db, key, val, stringEncoding(val), expireAt)
 	if err != nil {
-		x.Client.Out = x.Client.Out[:at]
+		x.Client.DropReplies(at)
 		x.storeErr(err)
 	}
 	return err == nil
@@ -131,7 +141,7 @@ func cmdMget(x *Ctx) {
 	x.Array(len(x.Args) - 1)
 	for _, key := range x.Args[1:] {
 		if it, ok := x.lookupRead(key); ok && it.Type == kv.TypeString {
-			x.bulkRange(&it, 0, it.Len())
+			x.bulkRange(key, &it, 0, it.Len())
 		} else {
 			x.Null()
 		}

@@ -117,5 +117,5 @@ func cmdGetrange(x *Ctx) {
 		x.raw(resp.EmptyBulk)
 		return
 	}
-	x.bulkRange(&it, start, end+1)
+	x.bulkRange(x.Args[1], &it, start, end+1)
 }

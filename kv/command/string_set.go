@@ -215,7 +215,7 @@ func cmdGetex(x *Ctx) {
 		}
 	}
 	start, done := len(x.Client.Out), true
-	x.bulkRange(&it, 0, it.Len())
+	x.bulkRange(key, &it, 0, it.Len())
 	switch {
 	case time != nil && at <= x.Tx.Now():
 		x.Tx.Delete(x.Client.db, key)
@@ -223,7 +223,7 @@ func cmdGetex(x *Ctx) {
 		done = x.Tx.SetExpire(x.Client.db, key, at)
 	}
 	if !done {
-		x.Client.Out = x.Client.Out[:start]
+		x.Client.DropReplies(start)
 		x.storeErr(kv.ErrNoMemory)
 	}
 }

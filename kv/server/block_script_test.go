@@ -7,12 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // blockScripts are what is easily done wrong. A line is a client and its commands, sent
-// together and divided by " ; "; "sleep 50" waits so many milliseconds before the replies are
-// looked at.
+// together and divided by " ; ". Behind "all" the client gets all its replies before anybody looks
+// at them; behind "later" they may come in this step or in a later one, which is "all" alone.
 var blockScripts = []string{
 	`several keys: the first that has something, later the first that gets something
 0 RPUSH b 1
@@ -66,7 +65,7 @@ var blockScripts = []string{
 0 SET str x
 0 RPUSH a 1
 0 EXISTS a
-1 BLMOVE none str LEFT RIGHT 0.01 ; sleep 200`,
+1 BLMOVE none str LEFT RIGHT 0.01 ; all`,
 	`other commands than pushes
 1 BLPOP a 0
 2 BLPOP a 0
@@ -111,8 +110,9 @@ var blockScripts = []string{
 0 FLUSHALL
 0 XGROUP CREATE s g $ MKSTREAM
 1 XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >
-0 PEXPIRE s 20
-sleep 500
+0 PEXPIRE s 20 ; later
+1 all
+0 all
 0 XGROUP CREATE s g $ MKSTREAM
 1 XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >
 0 EXPIRE s -1
@@ -124,7 +124,7 @@ sleep 500
 0 XADD s 4-0 a b
 0 XADD s 5-5 a b
 0 MULTI ; XADD s 6-0 a b ; XADD s 7-0 a b ; XADD t 1-1 a b ; EXEC
-1 XREAD BLOCK 10 STREAMS s $ ; sleep 200`,
+1 XREAD BLOCK 10 STREAMS s $ ; all`,
 	`inside EXEC nobody waits
 1 MULTI ; BLPOP a 0 ; BLMOVE a b LEFT LEFT 0 ; BRPOPLPUSH a b 0 ; BLMPOP 0 1 a LEFT ; BZPOPMIN a 0 ; BZMPOP 0 1 a MIN ; XREAD BLOCK 0 STREAMS a $ ; EXEC
 0 RPUSH a 1`,
@@ -134,13 +134,13 @@ sleep 500
 0 EXISTS b
 0 RPUSH a 2
 0 EXISTS b
-2 CLIENT REPLY SKIP ; BLPOP a 0.01 ; PING ; sleep 200
+2 CLIENT REPLY SKIP ; BLPOP a 0.01 ; PING ; all
 3 BLPOP a 0 ; RESET ; PING
 0 CLIENT UNBLOCK #3
 0 CLIENT UNBLOCK #3 ERROR
 0 CLIENT UNBLOCK 99999 TIMEOUT ; CLIENT UNBLOCK #0 ; CLIENT UNBLOCK x ; CLIENT UNBLOCK 1 x`,
 	`protocol 3
-1 HELLO 3 ; BLPOP a 0.01 ; BLMOVE a b LEFT RIGHT 0.01 ; XREAD BLOCK 1 STREAMS s $ ; sleep 500
+1 HELLO 3 ; BLPOP a 0.01 ; BLMOVE a b LEFT RIGHT 0.01 ; XREAD BLOCK 1 STREAMS s $ ; all
 1 BZPOPMAX z 0
 0 ZADD z 1.5 m
 1 XREAD BLOCK 0 STREAMS s $
@@ -152,13 +152,14 @@ sleep 500
 3 BLPOP a 9223372036854775
 4 BLPOP a 0x10
 0 RPUSH a 1 2 3`,
-	`a pause does not hold back who is served, nor timeouts
+	`a pause does not hold back timeouts, and who came during it is served
 1 BLPOP a 0
-2 BLPOP b 0.3
-0 CLIENT PAUSE 500 WRITE
+2 BLPOP b 0.3 ; later
+0 CLIENT PAUSE 1000000 WRITE
 3 PING
 4 BLPOP c 0
-sleep 900
+2 all
+0 CLIENT UNPAUSE
 0 RPUSH a 1 ; RPUSH c 1`,
 }
 
@@ -187,22 +188,20 @@ func TestBlockingScripts(t *testing.T) {
 
 func parseStep(t *testing.T, line string) *blockStep {
 	step := &blockStep{kills: -1}
-	var ms int
-	if _, err := fmt.Sscanf(line, "sleep %d", &ms); err == nil {
-		step.sleep = time.Duration(ms) * time.Millisecond
-		return step
-	}
 	if _, err := fmt.Sscan(line, &step.client); err != nil {
 		t.Fatal(line)
 	}
 	for _, cmd := range strings.Split(line[2:], " ; ") {
-		if _, err := fmt.Sscanf(cmd, "sleep %d", &ms); err == nil {
-			step.sleep = time.Duration(ms) * time.Millisecond
-			continue
+		switch cmd {
+		case "all":
+			step.all = true
+		case "later":
+			step.later = true
+		default:
+			step.commands = append(step.commands, strings.Fields(cmd))
 		}
-		step.commands = append(step.commands, strings.Fields(cmd))
 	}
-	if step.commands[0][0] == "CLIENT" && step.commands[0][1] == "REPLY" {
+	if len(step.commands) > 0 && step.commands[0][0] == "CLIENT" && step.commands[0][1] == "REPLY" {
 		step.silent = 2 // SKIP and the command behind it
 	}
 	return step

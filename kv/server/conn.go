@@ -42,7 +42,7 @@ const (
 
 // Why a client's commands are not executed at the moment.
 const (
-	waitsOutput uint8 = 1 << iota // it does not take its replies
+	waitsOutput uint8 = 1 << iota // it does not take its replies, or not yet those with streams
 	waitsPause                    // its command was postponed (CLIENT PAUSE)
 	waitsTurn                     // its turn was used up; it is in loop.again
 	waitsData                     // it is blocked (BLPOP …); what it sends is read all the same
@@ -66,6 +66,8 @@ type conn struct {
 	qpos   int
 	out    []byte // replies that the socket did not take; begins at sent
 	sent   int
+
+	streamed int // bytes of the client's streams that the socket did not take
 
 	waits     uint8
 	closing   bool // no more commands: close when out is written
@@ -250,7 +252,9 @@ func (l *loop) execute(c *conn, p *resp.Parser, buf []byte) (used int, partial b
 			cl.Closing.Store(true)
 		}
 		used += n
-		if len(cl.Out)-c.sent > l.relieveAt {
+		if len(cl.Streams) > 0 {
+			l.streams(c)
+		} else if len(cl.Out)-c.sent > l.relieveAt {
 			l.relieve(c)
 		}
 		if c.closing {
@@ -298,7 +302,8 @@ func (l *loop) relieve(c *conn) {
 // drop ends c without the replies that were not written. It is for use while
 // c is being served.
 func (l *loop) drop(c *conn) {
-	c.client.Out = c.client.Out[:c.sent]
+	c.client.DropReplies(c.sent)
+	c.streamed = 0
 	c.closing = true
 }
 
@@ -343,7 +348,14 @@ func (l *loop) flush(c *conn, lent bool) {
 	cl := c.client
 	out := cl.Out
 	cl.Out = nil
-	for c.sent < len(out) {
+	if len(cl.Streams) > 0 {
+		if e := l.sendStreams(c, out); e != 0 && e != syscall.EAGAIN {
+			l.giveBack(out, lent)
+			l.close(c)
+			return
+		}
+	}
+	for c.sent < len(out) && len(cl.Streams) == 0 {
 		n, e := sendRaw(c.fd, out[c.sent:])
 		if e == syscall.EINTR {
 			continue
@@ -371,7 +383,8 @@ func (l *loop) flush(c *conn, lent bool) {
 		return
 	}
 	if lent && len(out)-c.sent <= cap(out)/2 {
-		c.out, c.sent = append([]byte(nil), out[c.sent:]...), 0
+		c.out = append([]byte(nil), out[c.sent:]...)
+		c.shifted()
 		l.giveBack(out, true)
 		return
 	}
@@ -380,7 +393,7 @@ func (l *loop) flush(c *conn, lent bool) {
 	}
 	if c.sent > len(out)/2 {
 		out = out[:copy(out, out[c.sent:])]
-		c.sent = 0
+		c.shifted()
 	}
 	c.out = out
 }
@@ -403,7 +416,7 @@ func (l *loop) afterTurn(c *conn, partial bool) {
 	if c.closed {
 		return
 	}
-	if c.waits&waitsOutput != 0 && len(c.out)-c.sent <= l.set.pauseAt {
+	if c.waits&waitsOutput != 0 && len(c.client.Streams) == 0 && len(c.out)-c.sent <= l.set.pauseAt {
 		c.waits &^= waitsOutput
 		if len(c.input()) > 0 && c.waits == 0 {
 			l.runAgain(c)
@@ -430,9 +443,13 @@ func (l *loop) writable(c *conn) {
 		return
 	}
 	c.client.Out, c.out = c.out, nil
+	streamed := c.streamed
 	l.flush(c, false)
 	if c.closed {
 		return
+	}
+	if c.streamed < streamed {
+		c.closeBy = 0 // it is reading, if it is to be closed afterwards
 	}
 	l.active(c)
 	l.afterTurn(c, false)
@@ -491,6 +508,7 @@ func (l *loop) figures(c *conn) {
 	cl.QueryBufFree.Store(int64(cap(c.query) - len(c.query)))
 	cl.ArgvMem.Store(int64(mem))
 	cl.OutBuf.Store(int64(len(c.out) - c.sent))
+	cl.OutList.Store(int64(len(cl.Streams)))
 	cl.OutMem.Store(int64(cap(c.out)))
 	cl.TotalMem.Store(connBytes + int64(cap(c.query)+cap(c.out)+mem))
 }

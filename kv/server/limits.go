@@ -84,7 +84,7 @@ func denied(set *settings, peer unix.Sockaddr) bool { return set.protected && !i
 func (l *loop) describe(c *conn) string {
 	cl := c.client
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s qbuf=%d obl=%d omem=%d", cl.ID, cl.Addr, cl.LAddr, c.fd,
-		cl.Name(), len(c.input()), len(c.out)+len(cl.Out)-c.sent, cap(c.out)+cap(cl.Out))
+		cl.Name(), len(c.input()), c.unsent(c.out)+len(cl.Out), cap(c.out)+cap(cl.Out))
 }
 
 // protocolError replies err and lets the connection end.
@@ -107,9 +107,9 @@ func (l *loop) overLimit(c *conn) {
 }
 
 // outputTooLong applies the output limits to the replies that the socket did
-// not take. It closes c and returns true if they are exceeded.
+// not take, streams included, as if they were held. It closes c and returns true if they are exceeded.
 func (l *loop) outputTooLong(c *conn) bool {
-	size := len(c.out) - c.sent
+	size := c.unsent(c.out)
 	over := l.set.outHard > 0 && size > l.set.outHard
 	switch {
 	case l.set.outSoft == 0 || size <= l.set.outSoft:

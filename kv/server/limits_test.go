@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -96,26 +97,42 @@ func outsideAddress() string {
 
 func TestTimeout(t *testing.T) {
 	s := startServer(t, "--timeout", "1")
+	for range 20 {
+		if idleAndBusy(t, s) {
+			return
+		}
+	}
+	t.Fatal("a client that is busy is closed")
+}
+
+// idleAndBusy has a client that is idle until it is closed, and a busy one. It tells whether that one
+// was served all the time; if not, it must have been silent for long, as on a machine that has no
+// time for it.
+func idleAndBusy(t *testing.T, s *testServer) bool {
+	start := time.Now()
 	idle, busy := s.dial(), s.dial()
 	idle.do("PING")
-	done := make(chan struct{})
+	closed := make(chan time.Time, 1)
 	go func() {
-		defer close(done)
 		idle.ended()
+		closed <- time.Now()
 	}()
-	for start := time.Now(); ; time.Sleep(200 * time.Millisecond) {
-		busy.do("PING")
-		select {
-		case <-done:
-			if d := time.Since(start); d < 900*time.Millisecond {
-				t.Fatal("closed after", d)
-			}
-			return
-		default:
+	for last := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		_, err := io.WriteString(busy.Conn, encode("PING"))
+		if err == nil {
+			_, err = busy.r.ReadString('\n')
 		}
-		if time.Since(start) > 8*time.Second {
-			t.Fatal("the idle client is still there")
+		if silent := time.Since(last); err != nil && silent < 700*time.Millisecond {
+			t.Fatal("closed after it was silent for ", silent, ": ", err)
 		}
+		last = time.Now()
+		if err == nil && len(closed) == 0 {
+			continue
+		}
+		if d := (<-closed).Sub(start); d < 900*time.Millisecond {
+			t.Fatal("closed after ", d)
+		}
+		return err == nil
 	}
 }
 
@@ -155,16 +172,12 @@ func TestHardLimit(t *testing.T) {
 	w := s.dial()
 	w.do("SET", "k", strings.Repeat("v", 100_000))
 	before := goMemory()
-	if _, err := io.WriteString(w.Conn, strings.Repeat(encode("GET", "k"), 10_000)); err == nil {
-		time.Sleep(50 * time.Millisecond)
-	}
+	_, _ = io.WriteString(w.Conn, strings.Repeat(encode("GET", "k"), 10_000))
 	eventually(t, "client closed", func() bool { return s.Count() == 0 })
 	if !s.log.has("overcoming of output buffer limits") {
 		t.Fatal("nothing in the log")
 	}
-	if grown := goMemory() - before; grown > 20<<20 {
-		t.Fatalf("%d bytes are left", grown)
-	}
+	eventually(t, "memory given back", func() bool { return goMemory()-before <= 20<<20 })
 	// A single reply beyond the limit.
 	if got := s.dial().do("CONFIG", "SET", "client-output-buffer-limit", "normal 50000 0 0"); got != "+OK" {
 		t.Fatal(got)
@@ -189,6 +202,7 @@ func TestSoftLimit(t *testing.T) {
 func TestQueryLimit(t *testing.T) {
 	s := startServer(t, "--client-query-buffer-limit", "1mb")
 	w := s.dial()
+	w.do("PING")
 	_, _ = io.WriteString(w.Conn, "*2\r\n$4\r\nECHO\r\n$3000000\r\n"+strings.Repeat("x", 2_000_000))
 	eventually(t, "client closed", func() bool { return s.Count() == 0 })
 	if !s.log.has("Closing client that reached max query buffer length") {
@@ -196,6 +210,7 @@ func TestQueryLimit(t *testing.T) {
 	}
 	// Many tiny arguments cost more than their bytes.
 	w = s.dial()
+	w.do("PING")
 	_, _ = io.WriteString(w.Conn, "*1000000\r\n"+strings.Repeat("$0\r\n\r\n", 100_000))
 	eventually(t, "client closed", func() bool { return s.Count() == 0 })
 }
@@ -231,9 +246,8 @@ func TestHostileInput(t *testing.T) {
 		{"*1\r\n$" + strings.Repeat("1", 70_000), "-ERR Protocol error: too big bulk count string"},
 	} {
 		w := s.dial()
-		_ = w.SetDeadline(time.Now().Add(5 * time.Second))
 		t.Logf("%.40q", c.in)
-		w.send(c.in)
+		_, _ = io.WriteString(w.Conn, c.in) // the server may close before it has read all
 		w.want(c.want)
 		if strings.HasPrefix(c.want, "-") {
 			w.ended()
@@ -241,7 +255,7 @@ func TestHostileInput(t *testing.T) {
 	}
 	for _, in := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\n", "Host: localhost\r\nSET a b\r\n"} {
 		w := s.dial()
-		w.send(in)
+		_, _ = io.WriteString(w.Conn, in)
 		if strings.HasPrefix(in, "GET") {
 			continue // wrong number of arguments, then whatever follows
 		}
@@ -258,14 +272,14 @@ func TestHostileInput(t *testing.T) {
 // TestRandomBytes throws noise at a live server.
 func TestRandomBytes(t *testing.T) {
 	s := startServer(t)
-	limit := time.Second
+	connections := 400
 	if long() {
-		limit = time.Minute
+		connections = 100_000
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{"*", "$", "\r\n", "1", "2", "-1", "999999999999", "PING", "SET", "GET", "\"", "'", "\\x", " ", "\x00",
 		encode("PING"), encode("SET", "a", "b"), encode("GET", "a"), "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$100000\r\n"}
-	for end := time.Now().Add(limit); time.Now().Before(end); {
+	for range connections {
 		w := s.dial()
 		go func() { _, _ = io.Copy(io.Discard, w.Conn) }()
 		for range rng.IntN(30) {
@@ -311,19 +325,21 @@ func TestFairness(t *testing.T) {
 		}
 	}()
 	w := s.dial()
-	worst := time.Duration(0)
+	var waits []time.Duration
 	for i := range 200 {
 		start := time.Now()
 		if got := w.do("ECHO", strconv.Itoa(i)); got != strconv.Itoa(i) {
 			t.Fatal(got)
 		}
-		worst = max(worst, time.Since(start))
+		waits = append(waits, time.Since(start))
 	}
 	_ = hog.Close()
 	close(stop)
 	<-done
-	if worst > 500*time.Millisecond {
-		t.Fatal("a client waited", worst)
+	// A machine that is busy with other things holds up some of them, an unfair server all.
+	slices.Sort(waits)
+	if middle := waits[len(waits)/2]; middle > 500*time.Millisecond {
+		t.Fatal("a client waited ", middle, " each time")
 	}
 }
 

@@ -21,7 +21,7 @@ func TestLargeRepliesAndRequestsGoBack(t *testing.T) {
 	before := heap()
 	backAgain := func(what string) {
 		t.Helper()
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(patience)
 		for heap() > before+size/2 {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: %d MB of Go's heap in use, %d before", what, heap()>>20, before>>20)

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,10 @@ func startRedis(t *testing.T, args ...string) process {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	eventually(t, "redis-server answers", func() bool {
-		_, err := os.Stat(path)
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_ = c.Close()
+		}
 		return err == nil
 	})
 	return process{port, path}

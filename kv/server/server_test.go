@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,7 +141,7 @@ func TestWritesFirst(t *testing.T) {
 	w := s.dial()
 	value := strings.Repeat("v", 100)
 	w.do("SET", "k", value)
-	const n = 700_000 // 75 MB of replies, 15 MB of requests
+	const n = 400_000 // 43 MB of replies, 9 MB of requests
 	w.send(strings.Repeat(encode("GET", "k"), n))
 	for range n {
 		w.want(value)
@@ -202,7 +204,9 @@ func TestManyConnections(t *testing.T) {
 		for _, w := range list {
 			_ = w.Close()
 		}
-		eventually(t, "clients gone", func() bool { return s.Count() == 0 })
+		eventually(t, "clients gone", func() bool {
+			return s.Count() == 0 && !slices.ContainsFunc(s.loops, func(l *loop) bool { return l.load.Load() != 0 })
+		})
 	}
 	eventually(t, "descriptors closed", func() bool { return openFiles(t) <= before })
 }
@@ -246,13 +250,13 @@ func TestPause(t *testing.T) {
 	b.want("+OK")
 	b.want("1")
 	b.want("+PONG")
-	// A pause that ends by itself.
+	// A pause that ends by itself, and not before its time.
 	start := time.Now()
 	a.do("CLIENT", "PAUSE", "150", "WRITE")
 	if got := b.do("SET", "k", "3"); got != "+OK" {
 		t.Fatal(got)
 	}
-	if d := time.Since(start); d < 140*time.Millisecond || d > time.Second {
+	if d := time.Since(start); d < 140*time.Millisecond {
 		t.Fatal("the pause took", d)
 	}
 }
@@ -273,17 +277,17 @@ func TestHoldWrites(t *testing.T) {
 	waiter.want("*1")
 	waiter.want(":1")
 
-	const writers, each = 4, 300
-	stop, switched := make(chan struct{}), make(chan int)
+	const writers, least, switches = 4, 300, 20
+	var switched, rounds atomic.Int64
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		n := 0
+		defer close(stopped)
 		for on := true; ; on = !on {
 			s.engine.HoldWrites(on)
-			n++
+			switched.Add(1)
 			select {
 			case <-stop:
 				s.engine.HoldWrites(false)
-				switched <- n
 				return
 			case <-time.After(2 * time.Millisecond):
 			}
@@ -293,7 +297,8 @@ func TestHoldWrites(t *testing.T) {
 	for range writers {
 		w := s.dial()
 		wg.Go(func() {
-			for range each {
+			for n := 0; n < least || switched.Load() < switches; n++ {
+				rounds.Add(1)
 				w.send(encode("INCR", "count") + encode("MULTI") + encode("INCR", "count") + encode("GET", "nokey") + encode("EXEC"))
 				for range 7 { // the number, OK, QUEUED twice, an array of two, the number, null
 					if line, err := w.r.ReadString('\n'); err != nil || line[0] == '-' {
@@ -306,10 +311,8 @@ func TestHoldWrites(t *testing.T) {
 	}
 	wg.Wait()
 	close(stop)
-	if n := <-switched; n < 20 {
-		t.Errorf("switched %d times only: the test shows nothing", n)
-	}
-	if got, want := reader.do("GET", "count"), strconv.Itoa(2*writers*each); got != want {
+	<-stopped
+	if got, want := reader.do("GET", "count"), strconv.FormatInt(2*rounds.Load(), 10); got != want {
 		t.Errorf("count is %s, want %s", got, want)
 	}
 }
@@ -361,7 +364,7 @@ func TestGeneration(t *testing.T) {
 func TestShutdownFromCommand(t *testing.T) {
 	s := newServer(t, "--io-threads", "2")
 	s.engine.Shutdown = func(command.ShutdownOptions) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		return s.Close(ctx)
 	}

@@ -75,11 +75,19 @@ func (g *Guard) Copies() bool { return g.Mode.Copies() || len(g.ages) > 0 }
 // Fixed tells whether a node of an index or of a tree must be copied before it is
 // changed.
 func (g *Guard) Fixed(a *arena.Arena, ref arena.Ref) bool {
+	return g.Copies() && g.fixed(a, ref)
+}
+
+func (g *Guard) fixed(a *arena.Arena, ref arena.Ref) bool {
 	return g.Mode.Copies() && a.Shared(ref) || g.pinned(ref)
 }
 
 // Protected tells the same of an entry, or of the block of a value.
 func (g *Guard) Protected(a *arena.Arena, ref arena.Ref) bool {
+	return (!g.Mode.Overwrites() || len(g.ages) > 0) && g.protected(a, ref)
+}
+
+func (g *Guard) protected(a *arena.Arena, ref arena.Ref) bool {
 	return !g.Mode.Overwrites() && a.Shared(ref) || g.pinned(ref)
 }
 
