@@ -66,8 +66,8 @@ func (u usage) String() string {
 // measure returns the usage when nothing is under way any more.
 func measure(t testing.TB, s *kv.Store) usage {
 	t.Helper()
-	within(t, 10*time.Second, "the end of all processes", func() bool { return len(children(t)) == 0 })
-	within(t, 10*time.Second, "what a cut kept is freed", func() bool { return s.Memory().Deferred == 0 })
+	within(t, "the end of all processes", func() bool { return len(children(t)) == 0 })
+	within(t, "what a cut kept is freed", func() bool { return s.Memory().Deferred == 0 })
 	runtime.GC()
 	u := usage{files: descriptors(t), goroutines: runtime.NumGoroutine(), threads: osThreads(t)}
 	maps, err := os.ReadFile("/proc/self/maps")

@@ -72,9 +72,7 @@ func TestPathErrors(t *testing.T) {
 			}
 		}
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	sameDescriptors(t, before)
 	noTemps(t, dir)
 }
 
@@ -170,9 +168,7 @@ func TestCancelledContext(t *testing.T) {
 			t.Errorf("%v: cancelled %d times", engine, cancelled)
 		}
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	sameDescriptors(t, before)
 }
 
 // A child that is killed at any moment: the old dump or the new one.

@@ -157,7 +157,7 @@ func TestHookThatHangs(t *testing.T) {
 			}
 		})
 		t.Cleanup(func() {
-			within(t, 2*time.Second, c.name+" goes on", func() bool { return !alive(t, filepath.Join(dir, "pid")) })
+			within(t, c.name+" goes on", func() bool { return !alive(t, filepath.Join(dir, "pid")) })
 			if got := readText(t, filepath.Join(dir, "tidy")); got != c.tidy {
 				t.Errorf("%s: left %q, want %q", c.name, got, c.tidy)
 			}
@@ -241,7 +241,7 @@ func TestHookQueueKeepsTheOrder(t *testing.T) {
 		if err := q.add(run); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 5*time.Second, "the first does not run", func() bool { return i > 0 || len(q.runs) == 0 })
+		within(t, "the first does not run", func() bool { return i > 0 || len(q.runs) == 0 })
 	}
 	if err := q.add(hookRun{Command: "true"}); !errors.Is(err, errHooksPending) {
 		t.Errorf("one too many: %v", err)
@@ -271,7 +271,7 @@ func TestHookQueueCloseKills(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		within(t, 5*time.Second, "the first does not run", func() bool {
+		within(t, "the first does not run", func() bool {
 			text, _ := os.ReadFile(dir + "/pid")
 			return bytes.HasSuffix(text, []byte("\n"))
 		})

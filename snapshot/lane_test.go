@@ -115,9 +115,7 @@ func TestLaneWriteError(t *testing.T) {
 		}
 		intact()
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	sameDescriptors(t, before)
 }
 
 // One database alone is saved, and counted.
@@ -216,13 +214,13 @@ func TestHurry(t *testing.T) {
 	ended := make(chan error)
 	go func() { _, err := sv.finish(ctx); ended <- err }()
 	// A buffer holds a thousand keys, and is ten seconds on its way.
-	within(t, 2*time.Second, "the first lane works", func() bool { return working() == 1 && sv.keys.Load() > 800 })
+	within(t, "the first lane works", func() bool { return working() == 1 && sv.keys.Load() > 800 })
 	sv.hurry()
 	sv.hurry()
 	if n := working(); n != 2 {
 		t.Errorf("%d lanes at work", n)
 	}
-	within(t, 2*time.Second, "the added lane has encoded", func() bool { return sv.keys.Load() > 1600 })
+	within(t, "the added lane has encoded", func() bool { return sv.keys.Load() > 1600 })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Error(err)
@@ -266,7 +264,7 @@ func TestNextShard(t *testing.T) {
 			t.Errorf("shard %d is left", shard)
 		}
 	}
-	if n := testing.AllocsPerRun(5, func() {
+	if n := leastAllocs(5, func() {
 		for shard := range v.Shards() {
 			if err := c.writeShard(c.lanes[0], shard); err != nil {
 				t.Error(err)

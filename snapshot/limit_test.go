@@ -29,25 +29,37 @@ func blockStore(t testing.TB, megabytes int) *kv.Store {
 	return s
 }
 
-// replacers replace the values of a blockStore, one after the other, at a rate
-// that they never make up for, so that what they write in a time is bounded.
+// replacers replace the values of a blockStore, one after the other, in steps, and
+// never more than they are allowed to: who watches them may be late.
 type replacers struct {
+	step       func()       // what comes after each step
+	bytes      int          // of a step
+	most       atomic.Int64 // bytes that may be written in all
 	quit, held atomic.Bool
 	written    atomic.Int64 // bytes
 	heldTimes  atomic.Int64
 	wg         sync.WaitGroup
 }
 
-// replace starts them; they write perMilli bytes a millisecond at most.
-func replace(s *kv.Store, megabytes, perMilli int) *replacers {
-	w := &replacers{}
+// newReplacers returns some that write step bytes a millisecond at most, and most in all.
+func newReplacers(step int, most int64) *replacers {
+	w := &replacers{bytes: step, step: func() { time.Sleep(time.Millisecond) }}
+	w.most.Store(most)
+	return w
+}
+
+// noEnd is for newReplacers.
+const noEnd = 1 << 60
+
+// replace starts them on a blockStore of so many megabytes.
+func (w *replacers) replace(s *kv.Store, megabytes int) {
 	if megabytes == 0 {
-		return w
+		return
 	}
 	value := noise(blockSize)
 	w.wg.Go(func() {
 		for i := 0; !w.quit.Load(); {
-			for n := 0; n < perMilli && !w.held.Load(); n += blockSize {
+			for n := 0; n < w.bytes && !w.held.Load() && w.written.Load() < w.most.Load(); n += blockSize {
 				n := i % (megabytes << 20 / blockSize)
 				if err := s.DB(n%2).Set([]byte(fmt.Sprint("block:", n)), []byte(value)); err != nil {
 					panic(err)
@@ -55,10 +67,26 @@ func replace(s *kv.Store, megabytes, perMilli int) *replacers {
 				i++
 				w.written.Add(blockSize)
 			}
-			time.Sleep(time.Millisecond)
+			w.step()
 		}
 	})
-	return w
+}
+
+// follow has them wait after each step until the watcher of a save, which throttles,
+// has looked. What it says they overwrite, and put it back in the end.
+func (w *replacers) follow(sv *saving) {
+	const unseen = -1
+	w.step = func() {
+		if w.held.Load() {
+			time.Sleep(time.Millisecond)
+			return
+		}
+		said := sv.throttled.Swap(unseen)
+		for !w.quit.Load() && sv.throttled.Load() == unseen {
+			time.Sleep(time.Millisecond)
+		}
+		sv.throttled.CompareAndSwap(unseen, said)
+	}
 }
 
 func (w *replacers) stop() {
@@ -87,43 +115,50 @@ func limited() []Engine {
 // A save that comes to its limit is given up; all that can be seen tells so, and
 // the next save point tries the other engine, once.
 func TestLimitAborts(t *testing.T) {
-	const megabytes, perMilli = 112, 2 * blockSize
-	s := blockStore(t, megabytes)
+	const megabytes, step = 96, 8 * blockSize
 	for _, engine := range limited() {
+		s := blockStore(t, megabytes)
 		r := newRig(t, s, engine)
+		r.change(func(s *Settings) { s.MemoryLimit, s.RateLimit, s.NoCompress = 1, 1<<20, true })
+
+		// The writers are held through the Manager, and let go.
+		w := newReplacers(step, noEnd)
+		w.replace(s, megabytes)
+		r.o.HoldWrites = w.hold
+		r.change(func(s *Settings) { s.Overrun = OverrunThrottle })
+		r.start("")
+		within(t, "the hold of writers", func() bool { return r.Info().CurrentThrottled > 0.5 })
+		if err := r.Cancel(); err != nil || w.held.Load() || w.heldTimes.Load() == 0 || r.Info().CurrentThrottled != 0 || !r.Info().LastBgsaveOK {
+			t.Errorf("%v: %v, held: %v; %+v", engine, err, w.held.Load(), r.Info())
+		}
+		w.stop()
+		r.o.HoldWrites = nil
+
 		intact := oldDump(t, r.path())
-		r.change(func(s *Settings) {
-			s.MemoryLimit, s.RateLimit, s.NoCompress = 1, 1<<20, true
-			s.SavePoints = []SavePoint{{60, 1}}
-		})
-		const limit = MinMemoryLimit // what 1 is raised to
-		exact := false
-		for attempt := 0; attempt < 3 && !exact; attempt++ { // the machine may be busy
-			w := replace(s, megabytes, perMilli)
-			r.start(engine.String())
-			if in := r.Info(); in.CurrentLimitBytes != limit || in.CurrentThrottled != 0 {
-				t.Errorf("%v: %+v", engine, in)
-			}
-			in := r.wait()
-			w.stop()
-			var used, named int64
-			_, text, _ := strings.Cut(in.LastError, "the extra memory of the save (")
-			if n, err := fmt.Sscanf(text, "engine "+engine.String()+", %d bytes) has come to the limit of save-memory-limit (%d bytes)",
-				&used, &named); n != 2 {
-				t.Fatalf("%v: the error is %q: %v", engine, in.LastError, err)
-			}
-			if !in.LastLimitReached || in.LastBgsaveOK || named != limit || used < limit || in.LastVerified != "no" ||
-				in.LastExtraMemoryPeak < used || in.LastExtraMemoryPeak > limit+48<<20 {
-				t.Errorf("%v: %+v", engine, in)
-			}
-			exact = used <= limit+30*perMilli && in.LastExtraMemoryPeak <= limit+30*perMilli
-			t.Logf("%v: given up at %.1f MB, peak %.1f MB", engine, float64(used)/(1<<20), float64(in.LastExtraMemoryPeak)/(1<<20))
-			intact()
+		r.change(func(s *Settings) { s.Overrun, s.SavePoints = OverrunAbort, []SavePoint{{60, 1}} })
+		const limit = MinMemoryLimit        // what 1 is raised to
+		const most = limit + 16<<20         // more is not written, however late the watcher comes
+		w = newReplacers(step, int64(most)) // most of which is kept
+		r.start(engine.String())
+		if in := r.Info(); in.CurrentLimitBytes != limit || in.CurrentThrottled != 0 {
+			t.Errorf("%v: %+v", engine, in)
 		}
-		if !exact {
-			t.Errorf("%v: more was used than the limit and the writes of 30 ms, three times", engine)
+		w.replace(s, megabytes)
+		in := r.wait()
+		w.stop()
+		var used, named int64
+		_, text, _ := strings.Cut(in.LastError, "the extra memory of the save (")
+		if n, err := fmt.Sscanf(text, "engine "+engine.String()+", %d bytes) has come to the limit of save-memory-limit (%d bytes)",
+			&used, &named); n != 2 {
+			t.Fatalf("%v: the error is %q: %v", engine, in.LastError, err)
 		}
-		in := r.Info()
+		if !in.LastLimitReached || in.LastBgsaveOK || named != limit || used < limit || in.LastVerified != "no" ||
+			in.LastExtraMemoryPeak < used || in.LastExtraMemoryPeak > limit+48<<20 {
+			t.Errorf("%v: %+v", engine, in)
+		}
+		t.Logf("%v: given up at %.1f MB, peak %.1f MB", engine, float64(used)/(1<<20), float64(in.LastExtraMemoryPeak)/(1<<20))
+		intact()
+		in = r.Info()
 		if got := r.WriteDenied(); got != in.LastError {
 			t.Errorf("%v: denied %q", engine, got)
 		}
@@ -133,6 +168,9 @@ func TestLimitAborts(t *testing.T) {
 		}
 		r.logged("Background saving error (engine "+engine.String()+", asked for by BGSAVE)", "save-memory-limit (67108864 bytes)")
 
+		for i := range megabytes << 20 / blockSize { // what follows needs no such amount
+			s.DB(i % 2).Delete([]byte(fmt.Sprint("block:", i)))
+		}
 		r.change(func(s *Settings) { s.RateLimit, s.Verify = 0, VerifyNo })
 		other, why := Fork, "the last save, by thread, reached save-memory-limit"
 		if engine == Fork {
@@ -160,22 +198,11 @@ func TestLimitAborts(t *testing.T) {
 		if in = r.wait(); in.LastType != engine.String() || !in.LastBgsaveOK || in.ChangesSinceLastSave != 0 {
 			t.Errorf("%v: the one after that: %+v", engine, in)
 		}
-
-		// The other way: the writers are held through the Manager, and let go.
-		w := replace(s, megabytes, perMilli)
-		r.o.HoldWrites = w.hold
-		r.change(func(s *Settings) { s.Overrun, s.RateLimit = OverrunThrottle, 1<<20 })
-		r.start("")
-		within(t, 10*time.Second, "the hold of writers", func() bool { return r.Info().CurrentThrottled > 0.5 })
-		if err := r.Cancel(); err != nil || w.held.Load() || w.heldTimes.Load() == 0 || r.Info().CurrentThrottled != 0 || !r.Info().LastBgsaveOK {
-			t.Errorf("%v: %v, held: %v; %+v", engine, err, w.held.Load(), r.Info())
-		}
-		w.stop()
 		r.Close()
 	}
 }
 
-// run is a save with a limit of its own, which Settings would raise, and the
+// limitedRun is a save with a limit of its own, which Settings would raise, and the
 // writers beside it.
 type limitedRun struct {
 	sv     *saving
@@ -185,13 +212,13 @@ type limitedRun struct {
 	intact func()
 }
 
-func startLimited(t *testing.T, s *kv.Store, megabytes int, o Options) *limitedRun {
+// startLimited takes the cut; the writers are not at work yet.
+func startLimited(t *testing.T, s *kv.Store, w *replacers, o Options) *limitedRun {
 	t.Helper()
-	l := &limitedRun{path: filepath.Join(t.TempDir(), "dump.rdb"), forker: fork.New()}
+	l := &limitedRun{path: filepath.Join(t.TempDir(), "dump.rdb"), forker: fork.New(), w: w}
 	t.Cleanup(l.forker.Close)
 	l.intact = oldDump(t, l.path)
-	l.w = replace(s, megabytes, 2*blockSize)
-	o.NoCompress, o.HoldWrites = true, l.w.hold
+	o.NoCompress, o.HoldWrites = true, w.hold
 	var err error
 	if l.sv, err = begin(s, l.path, o, l.forker); err != nil {
 		t.Fatal(err)
@@ -199,27 +226,77 @@ func startLimited(t *testing.T, s *kv.Store, megabytes int, o Options) *limitedR
 	return l
 }
 
+// TestLimitAtOnce: the first look at which the limit is reached ends the save, by engines whose memory is counted;
+// what the kernel copied is looked up when it may be as much, and 15 ms later at the latest.
+func TestLimitAtOnce(t *testing.T) {
+	const megabytes = 12
+	const limit, step = 6 << 20, blockSize
+	s := blockStore(t, megabytes)
+	for _, engine := range limited() {
+		l := startLimited(t, s, newReplacers(0, 0), Options{Engine: engine, MemoryLimit: limit, RateLimit: 1 << 10})
+		now := time.Now()
+		w := &watcher{s: l.sv, looked: now, faults: minorFaults()}
+		value := []byte(noise(blockSize))
+		for n := 0; l.sv.failure.Load() == nil; n++ {
+			if n == megabytes<<20/step {
+				t.Fatalf("%v: everything was replaced, and nothing happened", engine)
+			}
+			if err := s.DB(n%2).Set([]byte(fmt.Sprint("block:", n)), value); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(watchInterval)
+			w.look(now)
+		}
+		_, err := l.sv.finish(context.Background())
+		var le *LimitError
+		if !errors.As(err, &le) || le.Engine != engine || le.Limit != limit || le.Used < limit {
+			t.Fatalf("%v: %v", engine, err)
+		}
+		most := int64(limit + step + 1024) // a step, and the index
+		if engine == Fork {
+			most += step + 2<<20 // one more, and what is copied of the rest of the process
+		}
+		if le.Used > most {
+			t.Errorf("%v: given up at %d, with a limit of %d", engine, le.Used, limit)
+		}
+		l.intact()
+	}
+}
+
 // Writers that wait when they are told to keep the save at its limit; whatever
 // becomes of it, they are let go.
 func TestLimitThrottles(t *testing.T) {
 	const megabytes = 24
-	const limit = 8 << 20
+	const limit, step = 8 << 20, 1 << 20
 	s := blockStore(t, megabytes)
 	o := Options{MemoryLimit: limit, Overrun: OverrunThrottle}
+	start := func() *limitedRun {
+		l := startLimited(t, s, newReplacers(step, noEnd), o)
+		l.w.follow(l.sv)
+		l.w.replace(s, megabytes)
+		return l
+	}
 	for _, engine := range limited() {
 		o.Engine, o.RateLimit = engine, 32<<20
-		l := startLimited(t, s, megabytes, o)
-		res, err := l.sv.finish(context.Background())
-		l.w.stop()
-		if err != nil || l.w.held.Load() || l.w.heldTimes.Load() == 0 || res.Extra < limit*3/4 || res.Extra > limit+8<<20 ||
-			l.sv.throttled.Load() != 0 {
-			t.Errorf("%v: %+v %v, held %d times, extra %.1f MB", engine, res, err, l.w.heldTimes.Load(), float64(res.Extra)/(1<<20))
-		}
-		if n := len(readDump(t, l.path)); int64(n) != res.Keys {
-			t.Errorf("%v: %d keys, want %d", engine, n, res.Keys)
+		for try := 1; ; try++ { // the save may be over before its watcher has looked often enough
+			l := start()
+			res, err := l.sv.finish(context.Background())
+			l.w.stop()
+			what := fmt.Sprintf("%v: %+v %v, held %d times, extra %.1f MB", engine, res, err, l.w.heldTimes.Load(), float64(res.Extra)/(1<<20))
+			if err != nil || l.w.held.Load() || res.Extra > limit+8<<20 || l.sv.throttled.Load() != 0 {
+				t.Error(what)
+			}
+			if n := len(readDump(t, l.path)); int64(n) != res.Keys {
+				t.Errorf("%v: %d keys, want %d", engine, n, res.Keys)
+			}
+			if l.w.heldTimes.Load() > 0 && res.Extra >= limit*3/4 {
+				break
+			}
+			if try == 10 {
+				t.Fatal(what)
+			}
 		}
 
-		o.RateLimit = 1 << 20
 		ends := map[string]func(l *limitedRun, cancel func()){
 			"cancelled": func(_ *limitedRun, cancel func()) { cancel() },
 			"killed":    func(l *limitedRun, _ func()) { _ = syscall.Kill(l.sv.job.Pid(), syscall.SIGKILL) },
@@ -229,17 +306,21 @@ func TestLimitThrottles(t *testing.T) {
 			if engine == Fork && what == "error" || engine == Thread && what == "killed" {
 				continue
 			}
-			l := startLimited(t, s, megabytes, o)
+			if o.RateLimit = 1 << 10; what == "error" { // it does not end by itself
+				o.RateLimit = 1 << 19 // but the lanes come to look for errors
+			}
+			l := start()
 			ctx, cancel := context.WithCancel(context.Background())
 			ended := make(chan error)
 			go func() { _, err := l.sv.finish(ctx); ended <- err }()
-			within(t, 5*time.Second, "writers wait for longer and longer", func() bool { return l.sv.throttled.Load() >= 900 })
+			within(t, "writers wait for longer and longer", func() bool { return l.sv.throttled.Load() >= 900 })
 			end(l, cancel)
-			if err := <-ended; err == nil || l.w.held.Load() || l.sv.throttled.Load() != 0 {
+			err := <-ended
+			l.w.stop()
+			if err == nil || l.w.held.Load() || l.sv.throttled.Load() != 0 {
 				t.Errorf("%v, %s: %v, writers held: %v, throttled %d", engine, what, err, l.w.held.Load(), l.sv.throttled.Load())
 			}
 			cancel()
-			l.w.stop()
 			l.intact()
 		}
 	}
@@ -297,11 +378,14 @@ func TestLimitHurries(t *testing.T) {
 	const megabytes = 24
 	s := blockStore(t, megabytes)
 	for _, engine := range limited() {
-		l := startLimited(t, s, megabytes, Options{Engine: engine, MemoryLimit: 24 << 20, RateLimit: 1 << 20, Threads: 1, ChildNice: 5})
+		// They stop between half of the limit and the whole.
+		l := startLimited(t, s, newReplacers(2*blockSize, 16<<20), Options{Engine: engine, MemoryLimit: 28 << 20, RateLimit: 1 << 10,
+			Threads: 1, ChildNice: 5})
+		l.w.replace(s, megabytes)
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error)
 		go func() { _, err := l.sv.finish(ctx); ended <- err }()
-		within(t, 5*time.Second, "hurry", func() bool {
+		within(t, "hurry", func() bool {
 			if engine == Fork {
 				return syscall.Geteuid() != 0 || niceness(t, l.sv.job.Pid()) == niceness(t, syscall.Getpid())
 			}
@@ -325,24 +409,32 @@ func TestLimitWithStuckDisk(t *testing.T) {
 	const limit = 4 << 20
 	s := blockStore(t, megabytes)
 	for _, at := range []string{"head", "shards"} {
-		l := startLimited(t, s, megabytes, Options{Engine: Thread, MemoryLimit: limit, Threads: 1})
+		const before = limit + 4<<20 // is written before the save is given up
+		l := startLimited(t, s, newReplacers(2*blockSize, before), Options{Engine: Thread, MemoryLimit: limit, Threads: 1})
+		l.w.replace(s, megabytes)
 		file := l.sv.crew.file
+		stuck := make(chan struct{})
 		if at == "head" {
 			file.mu.Lock()
+			close(stuck)
 		} else {
 			file.window.pace.rate = 1 << 40
 			file.paceMu.Lock() // lanes wait for the pace: the head is written in one piece and waits too
 			go func() {
-				time.Sleep(20 * time.Millisecond)
+				for file.size() == 0 {
+					time.Sleep(time.Millisecond)
+				}
 				file.mu.Lock() // after the head, a lane gets no place
 				file.paceMu.Unlock()
+				close(stuck)
 			}()
 		}
 		ended := make(chan error)
 		go func() { _, err := l.sv.finish(context.Background()); ended <- err }()
-		within(t, 5*time.Second, "the limit", func() bool { return l.sv.failure.Load() != nil })
-		at0 := l.w.written.Load()
-		within(t, 5*time.Second, "all values to be replaced", func() bool { return l.w.written.Load()-at0 > megabytes<<20 })
+		within(t, "the limit", func() bool { return l.sv.failure.Load() != nil })
+		<-stuck
+		l.w.most.Store(before + 2*megabytes<<20)
+		within(t, "all values to be replaced", func() bool { return l.w.written.Load() == l.w.most.Load() })
 		_, peak := l.sv.view.ExtraBytes()
 		now, _ := l.sv.view.ExtraBytes()
 		t.Logf("%s: %.1f MB are kept, %.1f MB at the peak", at, float64(now)/(1<<20), float64(peak)/(1<<20))
@@ -372,7 +464,7 @@ func TestLimitIsNotGuessed(t *testing.T) {
 	for i := range 10_000 {
 		set(t, s, 0, fmt.Sprint("key:", i), "value", 0)
 	}
-	l := startLimited(t, s, 0, Options{Engine: Fork, MemoryLimit: MinMemoryLimit, RateLimit: 1000})
+	l := startLimited(t, s, newReplacers(0, 0), Options{Engine: Fork, MemoryLimit: MinMemoryLimit, RateLimit: 1000})
 	now := time.Now()
 	w := &watcher{s: l.sv, looked: now, faults: minorFaults() - 1_000_000}
 	for tick := time.Duration(1); tick < 4; tick++ {
@@ -397,8 +489,7 @@ func TestLimitTooLate(t *testing.T) {
 	s := openStore(t, kv.Options{})
 	set(t, s, 0, "a", "b", 0)
 	for _, engine := range limited() {
-		l := startLimited(t, s, 0, Options{Engine: engine})
-		l.w.stop()
+		l := startLimited(t, s, newReplacers(0, 0), Options{Engine: engine})
 		if engine == Fork {
 			<-l.sv.job.Done()
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"kvd/kv"
 )
@@ -40,7 +39,7 @@ func TestManagerRestore(t *testing.T) {
 		}
 		ended <- err
 	}()
-	within(t, 5*time.Second, "the load", func() bool { return r.Info().AsyncLoading })
+	within(t, "the load", func() bool { return r.Info().AsyncLoading })
 	in := r.Info()
 	if in.Loading || in.BgsaveInProgress || in.Saves != before.Saves {
 		t.Errorf("%+v", in)
@@ -67,7 +66,7 @@ func TestManagerRestore(t *testing.T) {
 	if !maps.Equal(contents(r.s), want) {
 		t.Error("the data are not the snapshot's")
 	}
-	within(t, 5*time.Second, "the scheduled save", func() bool { in := r.Info(); return in.Saves == 1 && !in.BgsaveInProgress })
+	within(t, "the scheduled save", func() bool { in := r.Info(); return in.Saves == 1 && !in.BgsaveInProgress })
 	if in := r.Info(); in.AsyncLoading || in.ChangesSinceLastSave != 0 || !maps.Equal(readDump(t, r.path()), want) {
 		t.Errorf("%+v", in)
 	}
@@ -136,7 +135,7 @@ func TestShutdownEndsRestore(t *testing.T) {
 	for _, end := range []func() error{func() error { return r.Shutdown(true) }, func() error { r.Close(); return nil }} {
 		ended := make(chan error)
 		go func() { _, err := r.Restore("new", nil, 0); ended <- err }()
-		within(t, 5*time.Second, "the load", func() bool { return r.Info().AsyncLoading })
+		within(t, "the load", func() bool { return r.Info().AsyncLoading })
 		if err := end(); err != nil {
 			t.Error(err)
 		}

@@ -79,7 +79,7 @@ func (r *rig) path() string { return filepath.Join(r.dir, "dump.rdb") }
 // wait returns when no save is in progress.
 func (r *rig) wait() Info {
 	r.t.Helper()
-	within(r.t, 20*time.Second, "the end of the save", func() bool { return !r.Info().BgsaveInProgress })
+	within(r.t, "the end of the save", func() bool { return !r.Info().BgsaveInProgress })
 	return r.Info()
 }
 
@@ -237,7 +237,7 @@ func TestSchedule(t *testing.T) {
 		if status, err := r.Start("copy", true); err != nil || status != StatusScheduled {
 			t.Error(status, err)
 		}
-		within(t, 10*time.Second, "the scheduled save", func() bool {
+		within(t, "the scheduled save", func() bool {
 			in := r.Info()
 			return in.Saves == 2 && !in.BgsaveInProgress && !in.Scheduled
 		})
@@ -262,7 +262,7 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("%+v", in)
 		}
 		v.Close()
-		within(t, 10*time.Second, "the save after the View", func() bool {
+		within(t, "the save after the View", func() bool {
 			in := r.Info()
 			return in.Saves == 3 && !in.BgsaveInProgress && in.LastType == engine.String()
 		})

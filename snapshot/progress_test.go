@@ -34,7 +34,7 @@ func TestProgress(t *testing.T) {
 		if _, err := r.Manager.Start(Request{Reason: "the test"}); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 5*time.Second, "a third", func() bool { return r.Info().CurrentSaveKeysDone > 1300 })
+		within(t, "a third", func() bool { return r.Info().CurrentSaveKeysDone > 1300 })
 		in = r.Info()
 		if in.CurrentPhase != "writing" || in.CurrentReason != "the test" || in.CurrentSaveKeysTotal != 4000 || in.CurrentETASeconds > 2 ||
 			in.CurrentETASeconds < 0 || in.CurrentLimitBytes != MinMemoryLimit || in.CurrentThrottled != 0 || in.CurrentName != "" {
@@ -147,7 +147,7 @@ func TestHookOfFailedSave(t *testing.T) {
 		if err := fn(); !errors.Is(err, os.ErrNotExist) {
 			t.Error(err)
 		}
-		within(t, 5*time.Second, "the hook", func() bool {
+		within(t, "the hook", func() bool {
 			b, _ := os.ReadFile(out)
 			return bytes.Count(b, []byte("\n")) > n
 		})

@@ -262,11 +262,11 @@ func TestTenForkSavesKeepMemory(t *testing.T) {
 			c.change(t)
 		}
 		child.finish(t)
-		within(t, 20*time.Second, "what the child kept is freed", func() bool { return s.Memory().Deferred == 0 })
+		within(t, "what the child kept is freed", func() bool { return s.Memory().Deferred == 0 })
 		split = max(split, s.Memory().RecollapsePending)
 	}
 	awaitRecollapse(t, s)
-	within(t, 20*time.Second, "chunks are given back", func() bool { return s.Memory().Ahead <= 8<<20 })
+	within(t, "chunks are given back", func() bool { return s.Memory().Ahead <= 8<<20 })
 	after := s.Memory()
 	rss, huge := rollup(t)
 	t.Logf("resident %d -> %d KB, in blocks %d -> %d KB, huge share %.3f, split at most %d KB; RSS %d MB, huge pages %d MB",

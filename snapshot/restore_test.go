@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"kvd/kv"
 	"kvd/snapshot/internal/fork"
@@ -350,7 +349,7 @@ func TestRestoreOften(t *testing.T) {
 	for db := range 2 {
 		s.DB(db).Flush()
 	}
-	within(t, 10*time.Second, "giving the memory back", func() bool {
+	within(t, "giving the memory back", func() bool {
 		m := s.Memory()
 		return m.Entries+m.Index == 0 && m.Resident == m.Ahead
 	})

@@ -215,7 +215,7 @@ func TestChildFiles(t *testing.T) {
 		sized: make([]bool, s.Databases()), aux: []AuxField{{"a", "b"}}, ttl: rdb.VersionFieldTTL}
 	sink := &childSink{fd: int(null.Fd()), page: page}
 	body := &childBody{dump: d, sink: sink, what: "write"}
-	if got := testing.AllocsPerRun(3, func() {
+	if got := leastAllocs(3, func() {
 		d.enc.Reset(sink)
 		clear(d.sized)
 		sink.window = syncWindow{}

@@ -159,9 +159,7 @@ func TestSaveVerifies(t *testing.T) {
 			}
 		}
 	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	sameDescriptors(t, before)
 }
 
 // The Manager keeps the old dump, says failed, and denies writes; a good save
