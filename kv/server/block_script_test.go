@@ -11,7 +11,7 @@ import (
 
 // blockScripts are what is easily done wrong. A line is a client and its commands, sent
 // together and divided by " ; ". Behind "all" the client gets all its replies before anybody looks
-// at them; behind "later" they may come in this step or in a later one, which is "all" alone.
+// at them; behind "later" they may come in any step up to the next of this client, which is "all".
 var blockScripts = []string{
 	`several keys: the first that has something, later the first that gets something
 0 RPUSH b 1
@@ -110,9 +110,9 @@ var blockScripts = []string{
 0 FLUSHALL
 0 XGROUP CREATE s g $ MKSTREAM
 1 XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >
-0 PEXPIRE s 20 ; later
+1 later
+0 PEXPIRE s 20
 1 all
-0 all
 0 XGROUP CREATE s g $ MKSTREAM
 1 XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >
 0 EXPIRE s -1
