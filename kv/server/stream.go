@@ -7,8 +7,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"kvd/kv"
 )
 
 // A long string among a client's replies is not in its output buffer: the client's Streams
@@ -26,9 +24,9 @@ import (
 const (
 	// streamTurn is the most that a turn writes of replies with streams, in bytes.
 	streamTurn = 1 << 20
-	// maxParts is how many parts one call writes: a turn's chunks, with what is before,
-	// between and behind.
-	maxParts = streamTurn/kv.ChunkSize + 8
+	// maxParts is how many parts one call writes: a turn's chunks, which are of 16 KiB, with
+	// what is before, between and behind.
+	maxParts = streamTurn>>14 + 8
 )
 
 // unsent returns how many bytes of replies the socket has not taken, streams included;
