@@ -31,6 +31,7 @@ func TestAutoLive(t *testing.T) {
 		set(t, s, 0, fmt.Sprint("key:", i), "value", 0)
 	}
 	r := newRig(t, s, Auto)
+	r.stopClock()
 	check := func(what string, want Engine, words string) {
 		t.Helper()
 		r.log.b.Reset()
@@ -74,6 +75,7 @@ func TestAutoLive(t *testing.T) {
 		r.clock.Add(1)
 		r.cron()
 	}
+	quick()
 	check("many writes", Thread, " writes per second, 20000 at most")
 	if rate := r.rate.perSecond(); rate < 20_000 || rate > 60_000 {
 		t.Errorf("%.0f writes per second were counted", rate)
@@ -88,9 +90,13 @@ func TestAutoLive(t *testing.T) {
 	// A clone that the system refuses, or a child that somebody kills.
 	for what, fail := range map[string]func(){
 		"child was ended by signal 9": func() {
-			r.change(func(s *Settings) { s.RateLimit = 1000 })
+			r.change(func(s *Settings) { s.RateLimit = 100 })
 			r.start("fork")
-			if err := syscall.Kill(r.Info().ChildPID, syscall.SIGKILL); err != nil {
+			pid := r.Info().ChildPID
+			if pid == 0 {
+				t.Fatal("no child")
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 			r.wait()

@@ -36,6 +36,7 @@ type storm struct {
 	quit   atomic.Bool
 	wg     sync.WaitGroup
 	cancel atomic.Pointer[context.CancelFunc] // of the save in progress
+	mayEnd atomic.Bool                        // there was a save that came to its end since one was cancelled
 
 	epoch   int64      // guarded by all locks of the store
 	loading sync.Mutex // held while database 6 is loaded, and by FLUSHALL
@@ -93,7 +94,10 @@ func (h *storm) note(tx *kv.Tx, c *counter, n int64) {
 func (h *storm) write(w int) {
 	r := rand.New(rand.NewPCG(uint64(w), 3))
 	c := counter{key: []byte(fmt.Sprint("seq:", w))}
-	for !h.quit.Load() {
+	for n := 1; !h.quit.Load(); n++ {
+		if n%restAfter == 0 {
+			time.Sleep(rest)
+		}
 		i := r.IntN(hammerPairs)
 		a, b := []byte(fmt.Sprintf("a:%d:%d", w, i)), []byte(fmt.Sprintf("b:%d:%d", w, i))
 		grown := []byte(fmt.Sprintf("grow:%d:%d", w, r.IntN(20_000)))
@@ -183,7 +187,7 @@ func (h *storm) flush() {
 	for !h.quit.Load() {
 		time.Sleep(70 * time.Millisecond)
 		h.loading.Lock()
-		if cancel := h.cancel.Load(); cancel != nil && h.flushes.Load()%2 == 0 {
+		if cancel := h.cancel.Load(); cancel != nil && h.flushes.Load()%2 == 0 && h.mayEnd.Swap(false) {
 			(*cancel)()
 		}
 		tx.LockAll()
@@ -267,7 +271,7 @@ func verifyStorm(t *testing.T, path string, changes int64) (pairs int) {
 // Whatever happens, and however it is held still, a dump is the state at one instant.
 func TestCutInStorm(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	d := 300 * time.Millisecond
+	d := 200 * time.Millisecond
 	if os.Getenv("KVD_LONG") == "1" {
 		d = 30 * time.Second
 	}
@@ -292,7 +296,9 @@ func TestCutInStorm(t *testing.T) {
 			defer h.stop()
 			path := filepath.Join(t.TempDir(), "dump.rdb")
 			saves, cancelled, pairs := 0, 0, 0
-			for end := time.Now().Add(d); time.Now().Before(end) || saves < 4 || h.loads.Load() < 2 || h.flushes.Load() < 2; {
+			begun := time.Now()
+			for took := time.Duration(0); took < d || saves < 4 || h.loads.Load() < 2 || h.flushes.Load() < 2 ||
+				pairs == 0 && took < patience; took = time.Since(begun) {
 				ctx, cancel := context.WithCancel(context.Background())
 				h.cancel.Store(&cancel)
 				res, err := Save(ctx, s, path, o)
@@ -306,6 +312,7 @@ func TestCutInStorm(t *testing.T) {
 					t.Fatal(err)
 				}
 				saves++
+				h.mayEnd.Store(true)
 				pairs += verifyStorm(t, path, res.Changes)
 			}
 			if pairs == 0 {
@@ -324,7 +331,7 @@ func TestCutOfOneDatabase(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "dump.rdb")
 		pairs := 0
 		// A busy machine may take the first cuts before the writers have made a pair.
-		for i, end := 0, time.Now().Add(20*time.Second); i < 6 || pairs == 0 && time.Now().Before(end); i++ {
+		for i, end := 0, time.Now().Add(patience); i < 6 || pairs == 0 && time.Now().Before(end); i++ {
 			db := i % 3
 			res, err := Save(context.Background(), s, path, Options{Engine: engine, DB: &db, Threads: 2})
 			if err != nil {

@@ -153,7 +153,11 @@ func TestCancelledContext(t *testing.T) {
 			} else {
 				time.AfterFunc(time.Duration(i)*2*time.Millisecond, func() { cancel(cause) })
 			}
-			_, err := Save(ctx, s, path, Options{Engine: engine})
+			o := Options{Engine: engine}
+			if i == 1 {
+				o.RateLimit = 1000 // whatever the others come to, this one does not end by itself
+			}
+			_, err := Save(ctx, s, path, o)
 			if errors.Is(err, cause) {
 				cancelled++
 				intact()
@@ -183,17 +187,24 @@ func TestKilledChild(t *testing.T) {
 	if os.Getenv("KVD_LONG") == "1" {
 		rounds = 400
 	}
-	for range rounds {
+	for i := range rounds {
 		intact := oldDump(t, path)
 		forker := fork.New()
-		sv, err := begin(s, path, Options{}, forker)
+		o := Options{Engine: Fork}
+		if i == 0 {
+			o.RateLimit = 1000 // whatever the others come to, this one does not end by itself
+		}
+		sv, err := begin(s, path, o, forker)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pid := sv.job.Pid()
-		timer := time.AfterFunc(time.Duration(rand.IntN(20_000))*time.Microsecond, func() { syscall.Kill(pid, syscall.SIGKILL) })
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			killChild(sv.job.Pid(), time.Duration(rand.IntN(20_000))*time.Microsecond)
+		}()
 		_, err = sv.finish(context.Background())
-		timer.Stop()
+		<-gone
 		forker.Close()
 		if err != nil {
 			killed++
@@ -221,11 +232,11 @@ func TestStoppedChild(t *testing.T) {
 	s := bulkStore(t, 8)
 	forker := fork.New()
 	defer forker.Close()
-	sv, err := begin(s, path, Options{ChildTimeout: 200 * time.Millisecond}, forker)
+	sv, err := begin(s, path, Options{Engine: Fork, RateLimit: 1000, ChildTimeout: 200 * time.Millisecond}, forker)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(sv.job.Pid(), syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(sv.job.Pid(), syscall.SIGSTOP); err != nil && err != syscall.ESRCH { // it stood still before
 		t.Fatal(err)
 	}
 	if _, err = sv.finish(context.Background()); !errors.Is(err, fork.ErrStalled) {

@@ -158,23 +158,32 @@ func TestRateLimit(t *testing.T) {
 			continue
 		}
 		path := filepath.Join(t.TempDir(), "dump.rdb")
-		o := Options{Engine: engine, Threads: 3, RateLimit: 2_500_000, ChildTimeout: 200 * time.Millisecond}
+		o := Options{Engine: engine, Threads: 3, RateLimit: 5_000_000}
 		begun := time.Now()
 		res, err := Save(context.Background(), s, path, o)
 		want := time.Duration(res.Bytes * int64(time.Second) / o.RateLimit)
-		if took := time.Since(begun); err != nil || took < want*8/10 || took > want*12/10 {
+		// TestPace says how exact it is where nothing else needs the processors.
+		if took := time.Since(begun); err != nil || took < want*8/10 || took > want+patience {
 			t.Errorf("%v: %v for %d bytes, want %v: %v", engine, took, res.Bytes, want, err)
 		}
 
-		o.RateLimit = 1 // a byte a second: the child is asleep for longer than the watchdog allows
-		ctx, cancel := context.WithCancel(context.Background())
-		var cancelled time.Time
-		time.AfterFunc(400*time.Millisecond, func() { cancelled = time.Now(); cancel() })
-		_, err = Save(ctx, s, path, o)
-		if d := time.Since(cancelled); !errors.Is(err, context.Canceled) || d > 250*time.Millisecond {
-			t.Errorf("%v: %v after %v", engine, err, d)
+		// A byte a second: the child is asleep for longer than the watchdog allows. On a busy machine it may
+		// stand still for so long though it is not, but not every time.
+		o.RateLimit, o.ChildTimeout = 1, 200*time.Millisecond
+		for try := 1; ; try++ {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(400*time.Millisecond, cancel)
+			begun = time.Now()
+			_, err = Save(ctx, s, path, o)
+			cancel()
+			noTemps(t, filepath.Dir(path))
+			if errors.Is(err, context.Canceled) && time.Since(begun) < 650*time.Millisecond {
+				break
+			}
+			if try == 20 {
+				t.Fatalf("%v: %v after %v", engine, err, time.Since(begun))
+			}
 		}
-		noTemps(t, filepath.Dir(path))
 	}
 }
 
@@ -201,7 +210,7 @@ func TestHurry(t *testing.T) {
 	s := bulkStore(t, 4)
 	forker := fork.New()
 	defer forker.Close()
-	sv, err := begin(s, filepath.Join(t.TempDir(), "dump.rdb"), Options{Engine: Thread, Threads: 1, RateLimit: 100_000}, forker)
+	sv, err := begin(s, filepath.Join(t.TempDir(), "dump.rdb"), Options{Engine: Thread, Threads: 1, RateLimit: 10_000}, forker)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +222,7 @@ func TestHurry(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { _, err := sv.finish(ctx); ended <- err }()
-	// A buffer holds a thousand keys, and is ten seconds on its way.
+	// A buffer holds a thousand keys, and is longer on its way than anything is waited for.
 	within(t, "the first lane works", func() bool { return working() == 1 && sv.keys.Load() > 800 })
 	sv.hurry()
 	sv.hurry()

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"kvd/kv"
 )
@@ -130,8 +132,19 @@ func TestManagerRestoreFails(t *testing.T) {
 
 // A server that ends does not wait for a load.
 func TestShutdownEndsRestore(t *testing.T) {
-	r, _ := loadRig(t, 16)
+	r, _ := loadRig(t, 1)
 	want := contents(r.s)
+	// The load does not come to its end before it is cancelled.
+	r.o.Log = slog.New(&trap{r.o.Log.Handler(), "Loading snapshot", func() {
+		r.Manager.mu.Lock()
+		ctx := r.run.ctx
+		r.Manager.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(patience):
+			t.Error("the load is not cancelled")
+		}
+	}})
 	for _, end := range []func() error{func() error { return r.Shutdown(true) }, func() error { r.Close(); return nil }} {
 		ended := make(chan error)
 		go func() { _, err := r.Restore("new", nil, 0); ended <- err }()

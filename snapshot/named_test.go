@@ -315,6 +315,7 @@ func TestSaveCron(t *testing.T) {
 	const year = 366 * 24 * 3600
 	s := openStore(t, kv.Options{})
 	r := newRig(t, s, Thread)
+	r.stopClock()
 	step := func(what string, seconds, saves int64, reason string) {
 		t.Helper()
 		r.clock.Add(seconds)
