@@ -23,13 +23,18 @@ import (
 const (
 	pollEvery   = 2 * time.Millisecond
 	stopGrace   = 5 * time.Second // from SIGTERM to SIGKILL
-	portTries   = 3               // another process may take the port that was free
+	portTries   = 5               // another process may take the port that was free
 	tailBytes   = 4 << 10
 	tailLines   = 20
 	attachLimit = 10 * time.Second // for a server that accepts and says nothing
 
 	processEnded = "the process has ended"
+	portInUse    = "the port is in use"
 )
+
+// endPatience is for a process whose connection has broken: on a busy machine it is
+// waited for a while after that.
+var endPatience = time.Second
 
 // Launch says how to start a server. The address is 127.0.0.1 and a free port.
 type Launch struct {
@@ -94,7 +99,11 @@ func Start(ctx context.Context, l Launch) (*Server, error) {
 	}
 	for try := 1; ; try++ {
 		s, err := start(ctx, l)
-		if err == nil || l.Port != 0 || try == portTries || !strings.Contains(strings.ToLower(err.Error()), "address already in use") {
+		if err == nil || l.Port != 0 || try == portTries {
+			return s, err
+		}
+		// Either the server says so, or who has the port has answered before it could.
+		if text := strings.ToLower(err.Error()); !strings.Contains(text, "address already in use") && !strings.Contains(text, portInUse) {
 			return s, err
 		}
 	}
@@ -222,7 +231,7 @@ func (s *Server) checkPID(told string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the port is in use: process %d answers there, not %d", pid, s.PID)
+	return fmt.Errorf(portInUse+": process %d answers there, not %d", pid, s.PID)
 }
 
 // learn takes the version and, of a server on this machine, where it saves.
@@ -314,7 +323,7 @@ func (s *Server) explain(err error) error {
 	select { // the connection breaks a moment before the process can be waited for
 	case <-s.done:
 		return fmt.Errorf("%w; %w", s.exit(), err)
-	case <-time.After(10 * pollEvery):
+	case <-time.After(endPatience):
 		return err
 	}
 }

@@ -22,9 +22,14 @@ func (s *Server) Settle(ctx context.Context, limit time.Duration) (waited time.D
 	if s.Remote {
 		return 0, nil
 	}
+	return s.settle(ctx, limit, settleEvery, s.ticks)
+}
+
+// settle is Settle, which looks at ticks so often.
+func (s *Server) settle(ctx context.Context, limit, every time.Duration, ticks func() int64) (waited time.Duration, err error) {
 	begin := time.Now()
-	last := s.ticks()
-	t := time.NewTicker(settleEvery)
+	last := ticks()
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for calm := 0; calm < settleCalm && time.Since(begin) < limit; {
 		select {
@@ -34,7 +39,7 @@ func (s *Server) Settle(ctx context.Context, limit time.Duration) (waited time.D
 			return time.Since(begin), s.exit()
 		case <-t.C:
 		}
-		now := s.ticks()
+		now := ticks()
 		if calm++; now-last > settleTicks {
 			calm = 0
 		}

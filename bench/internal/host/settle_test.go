@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"kvd/bench/internal/noise"
 )
 
 // process starts a command as if it were a server; it goes with the test.
@@ -27,23 +29,33 @@ func process(t *testing.T, cmd *exec.Cmd) *Server {
 }
 
 // What a server still has to do is waited for, but not for ever.
+func TestSettleLooks(t *testing.T) {
+	const every = time.Millisecond
+	server, looks := &Server{}, 0
+	used := []int64{0, 10, 11, 21, 22, 23} // calm once, and then twice
+	waited, err := server.settle(t.Context(), noise.Patience, every, func() int64 { looks++; return used[looks-1] })
+	if err != nil || looks != len(used) || waited < settleCalm*every {
+		t.Errorf("settled after %v with %d looks, %v", waited, looks, err)
+	}
+	const patience = 20 * every
+	ticks := int64(0)
+	if waited, err := server.settle(t.Context(), patience, every, func() int64 { ticks += 10; return ticks }); err != nil || waited < patience {
+		t.Errorf("gave up after %v, %v", waited, err)
+	}
+}
+
+// The same with processes.
 func TestSettle(t *testing.T) {
 	t.Setenv(roleEnv, "burner")
-	ctx := limit(t, 20*time.Second)
+	ctx := limit(t, 2*noise.Patience)
 	burner := process(t, exec.Command(os.Args[0]))
-	wait(t, func() bool { return burner.ticks() > 0 })
-	if waited, err := burner.Settle(ctx, 20*time.Second); err != nil || burner.ticks() < 15 || waited < settleCalm*settleEvery {
-		t.Errorf("settled after %v with %d ticks of 20, %v", waited, burner.ticks(), err)
-	}
-	const patience = 300 * time.Millisecond
-	endless := process(t, exec.Command("sh", "-c", "while :; do :; done"))
-	wait(t, func() bool { return endless.ticks() > 0 })
-	if waited, err := endless.Settle(ctx, patience); err != nil || waited < patience {
-		t.Errorf("gave up after %v, %v", waited, err)
+	wait(t, func() bool { return burner.ticks() >= 15 }) // of 20
+	if waited, err := burner.Settle(ctx, noise.Patience); err != nil || waited < settleCalm*settleEvery {
+		t.Errorf("settled after %v, %v", waited, err)
 	}
 	ended := process(t, exec.Command("true"))
 	<-ended.done
-	if _, err := ended.Settle(ctx, 20*time.Second); err == nil {
+	if _, err := ended.Settle(ctx, noise.Patience); err == nil {
 		t.Error("a server that has ended has settled")
 	}
 }
@@ -53,7 +65,7 @@ func TestSettle(t *testing.T) {
 func TestStartsOutsideItsDirectory(t *testing.T) {
 	t.Setenv(roleEnv, "peer")
 	logs := t.TempDir()
-	s, err := Start(limit(t, 20*time.Second), Launch{Bin: os.Args[0], Peer: true, Args: []string{"nothing"}, Dir: t.TempDir(), Log: filepath.Join(logs, "log")})
+	s, err := Start(limit(t, noise.Patience), Launch{Bin: os.Args[0], Peer: true, Args: []string{"nothing"}, Dir: t.TempDir(), Log: filepath.Join(logs, "log")})
 	if err != nil {
 		t.Fatal(err)
 	}
