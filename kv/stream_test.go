@@ -299,7 +299,7 @@ func TestStreamViewAllocatesNothing(t *testing.T) {
 	}
 	defer v.Close()
 	entries, pending := 0, 0
-	allocs := testing.AllocsPerRun(5, func() {
+	allocs := allocations(5, func() {
 		for shard := range v.Shards() {
 			w := v.Walk(shard)
 			for e := (Entry{}); w.Next(&e); {

@@ -45,11 +45,10 @@ func startOracle(t *testing.T, conf string, args ...string) *oracle {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 200 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if exec.Command("redis-cli", "-s", o.sock, "PING").Run() == nil {
 			return o
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("redis-server does not answer")
 	return nil

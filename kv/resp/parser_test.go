@@ -269,7 +269,7 @@ func TestSlowDrip(t *testing.T) {
 					t.Fatalf("at %d: %d args, n %d", have, len(args), n)
 				}
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %v", took)
 			}
 		})

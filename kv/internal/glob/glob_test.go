@@ -57,7 +57,7 @@ func TestHostilePatternIsFast(t *testing.T) {
 	if Match(pattern, s, true) {
 		t.Fatal("matched")
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > time.Minute {
 		t.Fatalf("took %v", d)
 	}
 }
@@ -136,12 +136,11 @@ func startRedis(t *testing.T) net.Conn {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 200 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if conn, err := net.Dial("unix", sock); err == nil {
 			t.Cleanup(func() { _ = conn.Close() })
 			return conn
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("redis-server does not answer")
 	return nil

@@ -136,7 +136,7 @@ func TestMemory(t *testing.T) {
 		for _, at := range []string{"end", "beginning", "builder"} {
 			w = Open(benchSpace(t), Shape{false, -1}, Root{})
 			b := NewBuilder(w.space, w.shape)
-			for range n / 4 {
+			for range n / 10 {
 				switch at {
 				case "end":
 					w.InsertAt(w.Count, value, false)

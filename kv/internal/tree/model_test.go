@@ -37,7 +37,7 @@ func forShapes(t *testing.T, run func(t *testing.T, s Shape, z sizes, seed uint6
 func TestModel(t *testing.T) {
 	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
 		h := newHarness(t, seed, s, z)
-		steps := 12000
+		steps := 5000
 		if os.Getenv("KVD_LONG") != "" {
 			steps = 1_000_000
 		}
