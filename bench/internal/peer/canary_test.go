@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kvd/bench/internal/noise"
 )
 
 func TestNothingAnswersConstants(t *testing.T) {
@@ -64,50 +66,47 @@ func longestGap(at []time.Time) (gap time.Duration) {
 }
 
 // TestPauseIsSeenByAll: each of two clients, on event loops of their own, sees the
-// pause that INFO tells, and so does the one that asked for the save. What others
-// do on the machine can make a pause longer: one of five must be as stated.
+// pause that INFO tells, and so does the one that asked for the save.
 func TestPauseIsSeenByAll(t *testing.T) {
-	const stated = 50 * time.Millisecond
 	p := start(t, "pause", "--io-threads", "2", "--save-ms", "100")
 	asking, a, b := p.dial(), p.dial(), p.dial()
-	best := time.Hour
-	for try := 0; try < 5 && best > stated+slack; try++ {
-		stop := make(chan struct{})
-		one, two := replies(a, stop), replies(b, stop)
-		time.Sleep(50 * time.Millisecond)
-		from := time.Now()
-		asking.want(textStarted, "BGSAVE")
-		took := time.Since(from)
-		asking.want("-"+textInProgress, "BGSAVE", "pause")
-		for asking.info("rdb_bgsave_in_progress") == "1" {
-			time.Sleep(time.Millisecond)
-		}
-		close(stop)
-		worst := max(took, asking.usec("rdb_last_pause_usec"))
-		for name, gap := range map[string]time.Duration{
-			"one client": longestGap(<-one), "the other": longestGap(<-two), "who asked": took, "INFO": asking.usec("rdb_last_pause_usec"),
-		} {
-			// The last reply before the pause may have been late.
-			if gap < stated-slack/5 {
-				t.Errorf("%s saw a gap of %v, not %v", name, gap, stated)
-			}
-			worst = max(worst, gap)
-		}
-		best = min(best, worst)
-	}
-	if best > stated+slack {
-		t.Errorf("somebody saw a gap of %v or more each time, not %v", best, stated)
-	}
-	if d := asking.usec("rdb_last_bgsave_time_usec"); d < 150*time.Millisecond {
-		t.Errorf("the save took %v", d)
-	}
-	if got := asking.info("rdb_last_bgsave_status") + asking.info("rdb_current_bgsave_type"); got != "oknone" {
-		t.Errorf("the save ended as %s", got)
-	}
+	noise.Attempts(t, 8, func(t *noise.T) { seePause(t, asking, a, b) })
 	asking.want("-ERR syntax error", "BGSAVE", "fork")
 	asking.want("-ERR syntax error", "BGSAVE", "pause", "pause")
 	if code := p.terminate(); code != 0 {
 		t.Errorf("status %d", code)
+	}
+}
+
+func seePause(t *noise.T, asking, a, b *client) {
+	const stated = 50 * time.Millisecond
+	stop := make(chan struct{})
+	one, two := replies(a, stop), replies(b, stop)
+	time.Sleep(50 * time.Millisecond)
+	from := time.Now()
+	asking.want(textStarted, "BGSAVE")
+	took := time.Since(from)
+	if took < stated {
+		t.Fatalf("who asked waited for %v, not %v", took, stated)
+	}
+	if got := asking.do("BGSAVE", "pause"); got != "-"+textInProgress {
+		t.Errorf("a second save meanwhile: %v", got) // the first is over, on a machine that has no time
+	}
+	noise.Wait(t, "the end of the save", func() bool { return asking.info("rdb_bgsave_in_progress") == "0" })
+	close(stop)
+	for name, gap := range map[string]time.Duration{
+		"one client": longestGap(<-one), "the other": longestGap(<-two), "who asked": took, "INFO": asking.usec("rdb_last_pause_usec"),
+	} {
+		// The last reply before the pause may have been read late.
+		if gap < stated-slack || gap > stated+2*slack {
+			t.Errorf("%s saw a gap of %v, not %v", name, gap, stated)
+		}
+	}
+	if d := asking.usec("rdb_last_bgsave_time_usec"); d < 150*time.Millisecond {
+		t.Fatalf("the save took %v", d)
+	}
+	if got := asking.info("rdb_last_bgsave_status") + asking.info("rdb_current_bgsave_type"); got != "oknone" {
+		t.Fatalf("the save ended as %s", got)
 	}
 }
 
@@ -132,21 +131,19 @@ func TestLeakIsSeen(t *testing.T) {
 		n, _ := strconv.ParseInt(c.info("used_memory"), 10, 64)
 		return n
 	}
-	before := used()
-	c.want(textStarted, "BGSAVE")
-	time.Sleep(200 * time.Millisecond)
-	during := used() - before
-	if c.info("rdb_bgsave_in_progress") != "1" {
-		t.Fatal("the save is over")
-	}
-	for c.info("rdb_bgsave_in_progress") == "1" {
-		time.Sleep(5 * time.Millisecond)
-	}
-	after := used() - before
-	const stated, noise = 100e6, 8e6
-	if during < stated-noise || during > stated+noise || after > noise {
-		t.Errorf("%d bytes more during the save, %d after it", during, after)
-	}
+	noise.Attempts(t, 5, func(t *noise.T) {
+		before, during := used(), int64(0)
+		c.want(textStarted, "BGSAVE")
+		noise.Wait(t, "the end of the save", func() bool {
+			during = max(during, used()-before)
+			return c.info("rdb_bgsave_in_progress") == "0"
+		})
+		after := used() - before
+		const stated, noise = 100e6, 8e6
+		if during < stated-noise || during > stated+noise || after > noise {
+			t.Errorf("%d bytes more during the save, %d after it", during, after)
+		}
+	})
 	c.want("0", "DBSIZE")
 	if got := c.do("BGSAVE", "LEAK"); got != textStarted {
 		t.Fatal(got)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"kvd/bench/internal/noise"
 )
 
 // The tests run peers as they are run in earnest: as processes. The test binary
@@ -75,7 +77,7 @@ func launch(t testing.TB, args ...string) *process {
 			t.Logf("log of %q:\n%.4000s", args, p.log)
 		}
 	})
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(noise.Patience); ; {
 		if m := address.FindStringSubmatch(p.log.String()); m != nil {
 			p.addr = m[1]
 			return p
@@ -120,7 +122,7 @@ func (p *process) status() int {
 	p.t.Helper()
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(noise.Patience):
 		p.t.Fatalf("it does not end:\n%s", p.log)
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -134,7 +136,7 @@ type client struct {
 
 func (p *process) dial() *client {
 	p.t.Helper()
-	c, err := redis.Dial("tcp", p.addr, redis.DialConnectTimeout(5*time.Second), redis.DialReadTimeout(30*time.Second))
+	c, err := redis.Dial("tcp", p.addr, redis.DialConnectTimeout(noise.Patience), redis.DialReadTimeout(noise.Patience))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -189,7 +191,7 @@ func (c *client) save(args ...string) (status, problem string) {
 	if got := c.do(append([]string{"BGSAVE"}, args...)...); got != textStarted {
 		c.t.Fatalf("BGSAVE %q: %v", args, got)
 	}
-	for deadline := time.Now().Add(20 * time.Second); c.info("rdb_bgsave_in_progress") == "1"; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(noise.Patience); c.info("rdb_bgsave_in_progress") == "1"; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			c.t.Fatal("the save does not end")
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
 	"golang.org/x/sys/unix"
 
+	"kvd/bench/internal/noise"
 	"kvd/kv"
 	"kvd/snapshot"
 )
@@ -29,6 +30,7 @@ func TestCheckpointOpensWithAllKeys(t *testing.T) {
 	p := start(t, "pebble", "--dir", dir, "--memtable-mb", "1")
 	c := p.dial()
 	c.fill(n)
+	begin := time.Now().Unix()
 	for i := 1; i <= 2; i++ {
 		if status, problem := c.save("checkpoint"); status != "ok" || problem != "" {
 			t.Fatalf("%s: %s", status, problem)
@@ -50,7 +52,7 @@ func TestCheckpointOpensWithAllKeys(t *testing.T) {
 	if written == 0 || shared == 0 {
 		t.Errorf("%d bytes written, %d shared", written, shared)
 	}
-	if saved, _ := c.do("LASTSAVE").(int64); saved < time.Now().Unix()-10 {
+	if saved, _ := c.do("LASTSAVE").(int64); saved < begin {
 		t.Errorf("LASTSAVE %d", saved)
 	}
 	c.want("OK", "SET", "behind", "the save")
@@ -127,11 +129,13 @@ func TestDumpLoadsElsewhere(t *testing.T) {
 // redisServer starts redis-server on the dump in a directory.
 func redisServer(t *testing.T, dir string) *client {
 	t.Helper()
-	port, err := freePort("127.0.0.1")
+	own, err := os.MkdirTemp("", "kvd") // its path is short enough for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(oracle(t, "redis-server"), "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--dir", dir)
+	t.Cleanup(func() { _ = os.RemoveAll(own) })
+	socket := filepath.Join(own, "s")
+	cmd := exec.Command(oracle(t, "redis-server"), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -139,25 +143,24 @@ func redisServer(t *testing.T, dir string) *client {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	p := &process{t: t, addr: net.JoinHostPort("127.0.0.1", fmt.Sprint(port))}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", p.addr)
-		if err != nil {
-			continue
+	var conn redis.Conn
+	noise.Wait(t, "redis-server answers", func() bool {
+		if conn, err = redis.Dial("unix", socket); err != nil {
+			return false
 		}
-		_ = conn.Close()
-		if c := p.dial(); c.do("PING") == "PONG" {
-			return c
+		if _, err = conn.Do("PING"); err != nil { // it is still loading
+			_ = conn.Close()
 		}
-	}
-	t.Fatal("redis-server does not answer")
-	return nil
+		return err == nil
+	})
+	t.Cleanup(func() { _ = conn.Close() })
+	return &client{t, conn}
 }
 
 // TestKillDuringACheckpoint: whenever the process dies, a checkpoint is there that
 // has all that was there when it was asked for, and nothing half done stays.
 func TestKillDuringACheckpoint(t *testing.T) {
-	const n, rounds = 1000, 8
+	const n, rounds = 1000, 6
 	dir := t.TempDir()
 	p := start(t, "pebble", "--dir", dir)
 	c := p.dial()
