@@ -3,14 +3,15 @@ const assert = require('assert');
 const { createClient, WatchError } = require('redis');
 
 async function main() {
-  const client = createClient({ url: `redis://127.0.0.1:${process.argv[2]}` });
+  const client = createClient({ url: `redis://127.0.0.1:${process.argv[2]}`, socket: { connectTimeout: 90000 } });
   client.on('error', (err) => { console.error(err); process.exit(1); });
   await client.connect();
   assert.equal(await client.set('a', 'b'), 'OK');
   assert.equal(await client.get('a'), 'b');
   assert.equal(await client.get('none'), null);
   assert.equal(await client.set('timed', 'x', { EX: 100 }), 'OK');
-  assert.equal(await client.ttl('timed'), 100);
+  const ttl = await client.ttl('timed');
+  assert(ttl > 0 && ttl <= 100, ttl);
   assert.equal(await client.incrBy('n', 41), 41);
   assert.equal(Number(await client.incrByFloat('f', 0.5)), 0.5);
   assert.equal(await client.append('a', 'cd'), 3);

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,7 @@ func equal[T comparable](t *testing.T, got, want T) {
 func TestGoRedis(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	rdb := redis.NewClient(&redis.Options{Addr: startTCP(t)})
+	rdb := redis.NewClient(&redis.Options{Addr: startTCP(t), DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, MaxRetries: -1})
 	defer func() { _ = rdb.Close() }()
 	noError(t, rdb.Set(ctx, "a", "b\r\n\x00", time.Hour).Err())
 	value, err := rdb.Get(ctx, "a").Result()
@@ -53,7 +54,9 @@ func TestGoRedis(t *testing.T) {
 	}
 	ttl, err := rdb.TTL(ctx, "a").Result()
 	noError(t, err)
-	equal(t, ttl, time.Hour)
+	if ttl > time.Hour || ttl < time.Hour-2*patience {
+		t.Errorf("TTL %v", ttl)
+	}
 	n, err := rdb.IncrBy(ctx, "n", 41).Result()
 	noError(t, err)
 	equal(t, n, 41)
@@ -111,7 +114,7 @@ func TestGoRedis(t *testing.T) {
 
 func TestRedigo(t *testing.T) {
 	t.Parallel()
-	c, err := redigo.Dial("tcp", startTCP(t))
+	c, err := redigo.Dial("tcp", startTCP(t), redigo.DialConnectTimeout(patience))
 	noError(t, err)
 	defer func() { _ = c.Close() }()
 	ok, err := redigo.String(c.Do("SET", "a", []byte{0, 1, 255}))
@@ -148,7 +151,8 @@ func TestRedigo(t *testing.T) {
 func TestRueidis(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{startTCP(t)}, DisableCache: true})
+	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{startTCP(t)}, DisableCache: true,
+		Dialer: net.Dialer{Timeout: patience}, ConnWriteTimeout: patience})
 	noError(t, err)
 	defer c.Close()
 	noError(t, c.Do(ctx, c.B().Set().Key("a").Value("b").Ex(time.Hour).Build()).Error())
@@ -204,7 +208,7 @@ func TestOtherClients(t *testing.T) {
 				missing(t, tt.name+" is not installed: "+tail(string(out), 200))
 			}
 			_, port, _ := strings.Cut(startTCP(t), ":")
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, tt.run[0], append(tt.run[1:], port)...)
 			cmd.Env = os.Environ()

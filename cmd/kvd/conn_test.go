@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,12 +28,21 @@ func (k *proc) dial() *conn { k.t.Helper(); return dial(k.t, "unix", k.sock) }
 
 func dial(t testing.TB, network, addr string) *conn {
 	t.Helper()
-	c, err := net.Dial(network, addr)
+	c, err := connect(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return &conn{c, t, bufio.NewReaderSize(c, 64<<10)}
+}
+
+// connect connects, also while the backlog of a unix socket is full: then a server has not come to accept.
+func connect(network, addr string) (c net.Conn, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if c, err = net.Dial(network, addr); !errors.Is(err, syscall.EAGAIN) || time.Now().After(end) {
+			return c, err
+		}
+	}
 }
 
 func appendCommand(b []byte, args ...string) []byte {
@@ -53,7 +63,7 @@ func (c *conn) send(b []byte) {
 }
 
 // ioTimeout is how long a reply may take.
-const ioTimeout = 60 * time.Second
+const ioTimeout = patience
 
 // tryRaw sends a command and returns the reply's bytes.
 func (c *conn) tryRaw(args ...string) (string, error) {
@@ -209,7 +219,7 @@ func (c *conn) infoInt(field string) int64 {
 // waitSaved waits until no save runs and returns the status of the last one.
 func (c *conn) waitSaved() string {
 	c.t.Helper()
-	within(c.t, 120*time.Second, "the end of the save", func() bool { return c.info("rdb_bgsave_in_progress") == "0" })
+	within(c.t, "the end of the save", func() bool { return c.info("rdb_bgsave_in_progress") == "0" })
 	return c.info("rdb_last_bgsave_status")
 }
 
@@ -242,7 +252,7 @@ func (c *conn) populate(prefix string, n, size int) {
 
 // tryDial is dial that returns nil while nobody listens.
 func (k *proc) tryDial() *conn {
-	c, err := net.Dial("unix", k.sock)
+	c, err := connect("unix", k.sock)
 	if err != nil {
 		return nil
 	}

@@ -68,16 +68,15 @@ func TestDaemonize(t *testing.T) {
 	if err := cmd.Run(); err != nil || out.Len() > 0 {
 		t.Fatalf("%v %s", err, out.String())
 	}
-	for range 500 {
-		if content, err := os.ReadFile(report); err == nil {
-			if want := "true/dev/null/dev/nullport 0\n marked="; string(content) != want {
-				t.Errorf("got %q, want %q", content, want)
-			}
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	var content []byte
+	within(t, "the daemon's report", func() bool {
+		var err error
+		content, err = os.ReadFile(report)
+		return err == nil
+	})
+	if want := "true/dev/null/dev/nullport 0\n marked="; string(content) != want {
+		t.Errorf("got %q, want %q", content, want)
 	}
-	t.Fatal("the daemon did not report")
 }
 
 func TestPidFile(t *testing.T) {
@@ -126,7 +125,7 @@ func TestSystemd(t *testing.T) {
 		for _, want := range []string{"STATUS=kvd is loading...\n", "STATUS=Ready to accept connections\nREADY=1\n",
 			"STATUS=Saving the final RDB snapshot\n", "STOPPING=1\n"} {
 			buf := make([]byte, 200)
-			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
 			n, err := conn.Read(buf)
 			if err != nil || string(buf[:n]) != want {
 				t.Errorf("%s: %v %q, want %q", directive, err, buf[:n], want)

@@ -18,7 +18,6 @@ func init() {
 
 // The version of a dump is the lowest that can hold the data.
 func seeFieldExpiryFormat(t *testing.T) {
-	t.Parallel()
 	k := start(t)
 	c := k.dial()
 	c.do("HSET", "h", "f", "v", "g", "w")
@@ -63,7 +62,6 @@ func seeFieldExpiryFormat(t *testing.T) {
 
 // A dump with a function library is refused, or loaded without.
 func seeLoadUnsupported(t *testing.T) {
-	t.Parallel()
 	k := start(t)
 	c := k.dial()
 	file, err := os.ReadFile(goldenDumps + "function.rdb")

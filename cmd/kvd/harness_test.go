@@ -3,8 +3,10 @@
 package main
 
 import (
-	"bytes"
+	"flag"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,7 +35,14 @@ var built struct {
 	err  error
 }
 
+// TestMain has more tests run at a time than there are cores, since most of them wait.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		_ = flag.Set("test.parallel", "6")
+	}
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
@@ -89,22 +99,24 @@ func missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
-// output is what a process printed so far.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// output is what a process printed so far. It is a file and not a pipe: what the process has printed
+// before it replies, or ends, is there then, with nobody in between who must come to run first.
+type output struct{ f *os.File }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
+func newOutput(t testing.TB) *output {
+	t.Helper()
+	f, err := os.CreateTemp("", "kvdout")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(f.Name())
+	t.Cleanup(func() { _ = f.Close() })
+	return &output{f}
 }
 
 func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	b, _ := io.ReadAll(io.NewSectionReader(o.f, 0, 1<<40))
+	return string(b)
 }
 
 // proc is a running kvd or redis-server.
@@ -173,10 +185,9 @@ func startRedis(t testing.TB, dir string, args ...string) *proc {
 
 func (k *proc) run(cmd *exec.Cmd, env []string) {
 	k.t.Helper()
-	k.cmd, k.out, k.ends = cmd, &output{}, make(chan struct{})
+	k.cmd, k.out, k.ends = cmd, newOutput(k.t), make(chan struct{})
 	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = k.out, k.out
-	cmd.WaitDelay = time.Second // a child that saves may hold the pipe
+	cmd.Stdout, cmd.Stderr = k.out.f, k.out.f
 	if err := cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
@@ -220,7 +231,7 @@ func (k *proc) waitReady() {
 // waitLog waits for a line in the output.
 func (k *proc) waitLog(text string) {
 	k.t.Helper()
-	within(k.t, 60*time.Second, "the line "+strconv.Quote(text), func() bool {
+	within(k.t, "the line "+strconv.Quote(text), func() bool {
 		if strings.Contains(k.out.String(), text) {
 			return true
 		}
@@ -233,15 +244,21 @@ func (k *proc) waitLog(text string) {
 	})
 }
 
-// within fails the test if done does not become true in time.
-func within(t testing.TB, d time.Duration, what string, done func() bool) {
+// patience is how long anything may take that must happen: the machine may have other work.
+const patience = 90 * time.Second
+
+// within fails the test if done does not become true at all.
+func within(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(d); !done(); time.Sleep(3 * time.Millisecond) {
+	for end := time.Now().Add(patience); !done(); time.Sleep(3 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %v for %s", d, what)
+			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
 }
+
+// ended tells whether a process has ended. One that init has not buried yet has.
+func ended(pid int) bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) }
 
 func (k *proc) pid() int { return k.cmd.Process.Pid }
 
@@ -267,7 +284,7 @@ func (k *proc) wait() int {
 	k.t.Helper()
 	select {
 	case <-k.ends:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		_ = k.cmd.Process.Signal(syscall.SIGABRT)
 		time.Sleep(time.Second)
 		k.t.Fatalf("the server did not end:\n%s", tail(k.out.String(), 20000))
@@ -301,15 +318,26 @@ func failStart(t testing.TB, dir string, args ...string) string {
 	return k.out.String()
 }
 
-// freePort returns a TCP port that nobody listens on.
+// lastPort is the last one that freePort has returned. It lies below those that the system gives to
+// connections and to whoever asks for any port, so that none of them takes one that is free for a moment.
+var lastPort atomic.Int64
+
+const portLow, portHigh = 12_000, 32_000
+
+func init() { lastPort.Store(portLow + rand.Int64N(portHigh-portLow)) }
+
+// freePort returns a TCP port that nobody listens on, each once.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range portHigh - portLow {
+		port := strconv.FormatInt(portLow+lastPort.Add(1)%(portHigh-portLow), 10)
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no free port")
+	return ""
 }
 
 // procField returns a field of /proc/PID/status in its own unit.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestConfigurationFromStandardInput puts the dash where redis-server takes
@@ -62,7 +61,7 @@ func TestDaemonWithRelativePaths(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	pid := 0
-	within(t, 20*time.Second, "the daemon", func() bool {
+	within(t, "the daemon", func() bool {
 		text, _ := os.ReadFile(filepath.Join(data, "pid"))
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return pid > 0
@@ -70,5 +69,5 @@ func TestDaemonWithRelativePaths(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, "the end of the daemon", func() bool { return syscall.Kill(pid, 0) != nil })
+	within(t, "the end of the daemon", func() bool { return ended(pid) })
 }

@@ -109,9 +109,9 @@ func TestCutIsExact(t *testing.T) {
 	// that takes the cut.
 	k := start(t, "--io-threads", "2")
 	c := k.dial()
-	c.want("OK", "DEBUG", "POPULATE", "50000", "ballast", "100")
+	c.want("OK", "DEBUG", "POPULATE", "30000", "ballast", "100")
 	var next atomic.Int64
-	end := background(t, 8, func(i int, stop *atomic.Bool) error {
+	end := background(t, 6, func(i int, stop *atomic.Bool) error {
 		w := k.tryDial()
 		if w == nil {
 			return fmt.Errorf("writer %d cannot connect", i)
@@ -120,9 +120,10 @@ func TestCutIsExact(t *testing.T) {
 	})
 	defer end()
 	dumps := map[string]string{}
-	for round := range scaled(3, 20) {
+	for round := range scaled(2, 20) {
 		for _, kind := range engines {
-			time.Sleep(20 * time.Millisecond)
+			before := next.Load()
+			within(t, "more pairs", func() bool { return next.Load() > before+50 })
 			c.save(kind)
 			name := fmt.Sprint(kind, round)
 			dumps[name] = filepath.Join(shortDir(t), "dump.rdb")
@@ -153,7 +154,7 @@ func TestCutIsExact(t *testing.T) {
 func TestManySaves(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"fork", "thread"} {
-		k := launch(t, shortDir(t), []string{"GOGC=1"}, "--save-child-timeout", "20", "--io-threads", "2")
+		k := launch(t, shortDir(t), []string{"GOGC=1"}, "--save-child-timeout", "60", "--io-threads", "2")
 		k.waitReady()
 		c := k.dial()
 		c.want("OK", "DEBUG", "POPULATE", "2000", "k", "100")
@@ -179,9 +180,14 @@ func TestManySaves(t *testing.T) {
 			}
 			return nil
 		})
-		n := scaled(60, 2000)
+		defer end()
+		n := scaled(25, 2000)
 		began := time.Now()
 		for i := range n {
+			if i%10 == 0 {
+				before := next.Load()
+				within(t, "writers", func() bool { return next.Load() != before })
+			}
 			c.wantMatch(`^Background saving started \(engine `, "BGSAVE", bgsaveWord[kind])
 			if s := c.waitSaved(); s != "ok" {
 				t.Fatalf("save %d by %s: %s", i, kind, c.info("rdb_last_error"))
@@ -207,12 +213,10 @@ func TestEmptyServerIsSmall(t *testing.T) {
 	k := start(t)
 	c := k.dial()
 	c.want("PONG", "PING")
+	within(t, "an empty server of at most 16 MiB", func() bool { return rss(t, k) <= 16*mib })
 	time.Sleep(500 * time.Millisecond)
-	if n := rss(t, k); n > 16*mib {
-		t.Errorf("an empty server has %.1f MiB", float64(n)/mib)
-	} else {
-		t.Logf("%.1f MiB", float64(n)/mib)
-	}
+	within(t, "an empty server that stays so", func() bool { return rss(t, k) <= 16*mib })
+	t.Logf("%.1f MiB", float64(rss(t, k))/mib)
 }
 
 func TestMemoryIsGivenBack(t *testing.T) {
@@ -221,20 +225,18 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	c := k.dial()
 	before := rss(t, k)
 	for i, flush := range []string{"FLUSHALL", "FLUSHDB", "FLUSHALL"} {
-		c.want("OK", "DEBUG", "POPULATE", "200000", "k", "1000")
+		c.want("OK", "DEBUG", "POPULATE", "100000", "k", "1000")
 		if i == 2 {
 			c.save("thread")
 			c.save("fork")
 		}
 		full := rss(t, k)
-		if full < before+200*mib {
-			t.Fatalf("only %d MiB with 200 MB stored", full/mib)
+		if full < before+90*mib {
+			t.Fatalf("only %d MiB with 100 MB stored", full/mib)
 		}
 		c.want("OK", flush)
-		within(t, 20*time.Second, "the memory", func() bool { return rss(t, k) < before+24*mib })
-		if used := c.infoInt("used_memory"); used > 16*mib {
-			t.Errorf("used_memory is %d after %s", used, flush)
-		}
+		within(t, "the memory", func() bool { return rss(t, k) < before+24*mib })
+		within(t, "used_memory after "+flush, func() bool { return c.infoInt("used_memory") <= 16*mib })
 	}
 }
 
@@ -247,12 +249,14 @@ func TestGoHeapStaysSmall(t *testing.T) {
 	for _, kind := range engines {
 		c.save(kind)
 	}
-	c.want("OK", "MEMORY", "PURGE") // collects
-	if n := c.infoInt("mem_go_heap"); n > 64*mib || !long() && n > 12*mib {
-		t.Errorf("Go's heap has %.1f MiB", float64(n)/mib)
-	} else {
-		t.Logf("%.1f MiB", float64(n)/mib)
+	most := int64(12 * mib)
+	if long() {
+		most = 64 * mib
 	}
+	within(t, fmt.Sprint("a heap of ", most, " bytes"), func() bool {
+		c.want("OK", "MEMORY", "PURGE") // collects
+		return c.infoInt("mem_go_heap") <= most
+	})
 }
 
 // cpuTime returns the CPU time of all threads of a process so far.
@@ -278,14 +282,16 @@ func TestIdleServerSleeps(t *testing.T) {
 	c := k.dial()
 	c.want("OK", "DEBUG", "POPULATE", "100000", "k", "64")
 	c.save("fork")
-	time.Sleep(500 * time.Millisecond)
-	before := cpuTime(t, k)
-	const span = 3 * time.Second
-	time.Sleep(span)
-	used := cpuTime(t, k) - before
-	if share := float64(used) / float64(span); share > 0.02 {
-		t.Errorf("an idle server takes %.1f %% of a core", share*100)
-	} else {
-		t.Logf("%.2f %% of a core", share*100)
+	// On a busy machine a wake-up costs more, and what is left to do is done later.
+	const span = 2 * time.Second
+	share := 1.0
+	for try := 0; share > 0.02 && try < 10; try++ {
+		before := cpuTime(t, k)
+		time.Sleep(span)
+		share = float64(cpuTime(t, k)-before) / float64(span)
 	}
+	if share > 0.02 {
+		t.Errorf("an idle server takes %.1f %% of a core", share*100)
+	}
+	t.Logf("%.2f %% of a core", share*100)
 }

@@ -139,7 +139,7 @@ func TestSyslog(t *testing.T) {
 		text     string
 	}{{4, "bad n=1"}, {5, "good"}, {6, "chatty"}} {
 		buf := make([]byte, 1024)
-		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		n, err := conn.Read(buf)
 		if err != nil {
 			t.Fatal(err)
@@ -161,10 +161,11 @@ func TestMissingSyslogDoesNotStopTheLog(t *testing.T) {
 	dialSyslog = func(syslog.Priority, string) (*syslog.Writer, error) { dials++; return nil, os.ErrNotExist }
 	var out bytes.Buffer
 	l := newRedisLog(logOptions{Level: "notice", Stdout: &out, Syslog: true, Facility: "user"})
+	began := time.Now()
 	for range 100 {
 		l.Logger().Info("x")
 	}
-	if strings.Count(out.String(), "\n") != 100 || dials > 2 {
+	if most := 1 + int(time.Since(began)/time.Second); strings.Count(out.String(), "\n") != 100 || dials > most {
 		t.Errorf("%d lines, %d dials", strings.Count(out.String(), "\n"), dials)
 	}
 }

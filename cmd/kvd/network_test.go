@@ -166,9 +166,9 @@ func seeKeepalive(t *testing.T) {
 
 func seeTimeout(t *testing.T) {
 	k := start(t, "--timeout", "1")
-	c := k.dial()
 	began := time.Now()
-	_ = c.SetReadDeadline(began.Add(10 * time.Second))
+	c := k.dial()
+	_ = c.SetReadDeadline(began.Add(patience))
 	if _, err := c.Read(make([]byte, 1)); err != io.EOF || time.Since(began) < 900*time.Millisecond {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
@@ -199,19 +199,18 @@ func seeMaxclients(t *testing.T) {
 func seeOutputLimit(t *testing.T) {
 	k := start(t, "--client-output-buffer-limit", "normal 3mb 0 0")
 	c := k.dial()
-	c.want("OK", "SET", "big", strings.Repeat("x", 1<<20))
+	c.want("OK", "SET", "big", strings.Repeat("x", 100_000)) // longer strings do not wait for their client as replies
 	greedy := k.dial()
 	var b []byte
-	for range 60 {
+	for range 600 {
 		b = appendCommand(b, "GET", "big")
 	}
 	greedy.send(b)
-	time.Sleep(300 * time.Millisecond)
-	_ = greedy.SetReadDeadline(time.Now().Add(10 * time.Second))
+	k.waitLog("overcoming of output buffer limits") // nobody has read anything
+	_ = greedy.SetReadDeadline(time.Now().Add(patience))
 	if n, err := io.Copy(io.Discard, greedy.r); err != nil && !strings.Contains(err.Error(), "reset") || n > 20<<20 {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
-	k.waitLog("overcoming of output buffer limits")
 	c.want("PONG", "PING")
 }
 
@@ -220,9 +219,9 @@ func seeQueryLimit(t *testing.T) {
 	c := k.dial()
 	_, _ = c.Write([]byte("*2\r\n$3\r\nGET\r\n$4000000\r\n"))
 	_, _ = c.Write(make([]byte, 3_000_000))
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("it was not closed")
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("it was not closed: %v", err)
 	}
 	k.waitLog("max query buffer length")
 }
@@ -239,21 +238,21 @@ func seeBulkLimit(t *testing.T) {
 }
 
 // seeIncrementalFsync watches the page cache of the file that is written: with
-// the directive little of it is dirty at any time.
+// the directive little of it is dirty at any time. Without it the system writes when it likes, and a busy
+// machine may not let the test look in time, so there are some tries.
 func seeIncrementalFsync(t *testing.T) {
+	k := start(t, "--rdbcompression", "no", "--save-verify", "no")
+	var fs unix.Statfs_t
+	if err := unix.Statfs(k.dir, &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
+		missing(t, "pages of tmpfs are always dirty")
+	}
+	c := k.dial()
+	c.want("OK", "DEBUG", "POPULATE", "120", "k", "1048576")
 	most := func(value string) (dirty uint64) {
-		k := start(t, "--rdb-save-incremental-fsync", value, "--rdbcompression", "no")
-		var fs unix.Statfs_t
-		if err := unix.Statfs(k.dir, &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
-			missing(t, "pages of tmpfs are always dirty")
-		}
-		c := k.dial()
-		c.populate("k", 160, 1<<20)
+		c.want("OK", "CONFIG", "SET", "rdb-save-incremental-fsync", value)
 		c.wantMatch(`^Background saving started \(engine `, "BGSAVE", "THREAD")
-		deadline := time.Now().Add(time.Minute)
-		for c.info("rdb_bgsave_in_progress") == "1" && time.Now().Before(deadline) {
-			names, _ := filepath.Glob(filepath.Join(k.dir, "temp*"))
-			for _, name := range names {
+		for c.info("rdb_bgsave_in_progress") == "1" {
+			for _, name := range temps(k.dir) {
 				f, err := os.Open(name)
 				if err != nil {
 					continue
@@ -269,12 +268,16 @@ func seeIncrementalFsync(t *testing.T) {
 		if s := c.waitSaved(); s != "ok" {
 			t.Fatal(s)
 		}
-		k.kill()
 		return dirty
 	}
-	with, without := most("yes"), most("no")
-	t.Logf("at most %d MiB dirty with, %d without", with>>20, without>>20)
-	if with > 48<<20 || without < 64<<20 {
-		t.Errorf("at most %d MiB dirty with incremental fsync, %d without", with>>20, without>>20)
+	if with := most("yes"); with > 48<<20 {
+		t.Errorf("%d MiB dirty with incremental fsync", with>>20)
+	}
+	var without uint64
+	for try := 0; without < 64<<20 && try < 10; try++ {
+		without = max(without, most("no"))
+	}
+	if without < 64<<20 {
+		t.Errorf("at most %d MiB dirty without incremental fsync", without>>20)
 	}
 }

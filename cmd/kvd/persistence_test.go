@@ -106,10 +106,10 @@ func seeCompression(t *testing.T) {
 
 func seeChecksum(t *testing.T) {
 	for value, want := range map[string]bool{"yes": false, "no": true} {
+		k := start(t, "--rdbchecksum", value)
+		c := k.dial()
+		c.want("OK", "SET", "a", "b")
 		for _, kind := range engines {
-			k := start(t, "--rdbchecksum", value)
-			c := k.dial()
-			c.want("OK", "SET", "a", "b")
 			c.save(kind)
 			b, err := os.ReadFile(filepath.Join(k.dir, "dump.rdb"))
 			if err != nil {
@@ -118,8 +118,8 @@ func seeChecksum(t *testing.T) {
 			if got := bytes.HasSuffix(b, make([]byte, 8)); got != want {
 				t.Errorf("rdbchecksum %s, %s: zero checksum %v", value, kind, got)
 			}
-			k.kill()
 		}
+		k.kill()
 	}
 }
 
@@ -159,13 +159,17 @@ func seeAuto(t *testing.T) {
 	for i := range 10_000 {
 		b = appendCommand(b, "SET", strconv.Itoa(i%100), "x")
 	}
-	for began := time.Now(); time.Since(began) < 2200*time.Millisecond; {
-		c.send(b)
-		for range 10_000 {
-			c.read()
+	// The rate of writes is the mean of some seconds. A busy machine needs more of them.
+	reply, kind, reason := "", "", ""
+	for began := time.Now(); kind != "thread" && time.Since(began) < patience; {
+		for began := time.Now(); time.Since(began) < 1500*time.Millisecond; {
+			c.send(b)
+			for range 10_000 {
+				c.read()
+			}
 		}
+		reply, kind, reason = choose()
 	}
-	reply, kind, reason := choose()
 	if kind != "thread" || !strings.HasSuffix(reply, "(engine thread)") || !strings.Contains(reason, "writes per second") {
 		t.Errorf("busy: %q, %s since %q", reply, kind, reason)
 	}
@@ -179,13 +183,12 @@ func seeAuto(t *testing.T) {
 }
 
 func seeChildTimeout(t *testing.T) {
-	k := start(t, "--save-child-timeout", "1")
+	k := start(t, "--save-child-timeout", "1", "--save-rate-limit", "1kb")
 	c := k.dial()
-	c.slowData()
+	c.populate("k", 100, 1000)
 	stopChild(c, k)
-	began := time.Now()
-	if s := c.waitSaved(); s != "err" || time.Since(began) > 20*time.Second {
-		t.Errorf("%s after %v", s, time.Since(began))
+	if s := c.waitSaved(); s != "err" {
+		t.Error(s)
 	}
 	if !strings.Contains(c.info("rdb_last_error"), "progress") {
 		t.Errorf("rdb_last_error is %q", c.info("rdb_last_error"))

@@ -17,13 +17,20 @@ import (
 // seeRecollapseRate splits huge pages by writing while a child stands still:
 // without a rate they stay split, with one they become whole.
 func seeRecollapseRate(t *testing.T) {
-	k := start(t, "--fork-recollapse-rate", "0", "--save-child-timeout", "60")
+	k := start(t, "--fork-recollapse-rate", "0", "--save-rate-limit", "1kb")
 	c := k.dial()
 	c.want("[fork-recollapse-rate 0]", "CONFIG", "GET", "fork-recollapse-rate")
 	if c.info("mem_huge_pages") == "0" {
 		missing(t, "no huge pages")
 	}
 	c.slowData()
+	c.begin("FORK")
+	within(t, "the child's title", func() bool {
+		pids := children(k.pid())
+		return len(pids) == 1 && childName(t, pids[0]) == "kvd-rdb-bgsave"
+	})
+	c.endSave()
+	c.want("OK", "CONFIG", "SET", "save-rate-limit", "40mb")
 	child := stopChild(c, k)
 	// Values of another size go to memory that is not shared; the index does not.
 	for i := range 200 {
@@ -38,17 +45,15 @@ func seeRecollapseRate(t *testing.T) {
 	if err := syscall.Kill(child, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	// It may have been stopped before it had given itself a title.
-	within(t, 5*time.Second, "the child's title", func() bool { return childName(t, child) == "kvd-rdb-bgsave" })
 	if s := c.waitSaved(); s != "ok" {
 		t.Fatal("status ", s)
 	}
-	within(t, 5*time.Second, "the search", func() bool { return c.infoInt("fork_recollapse_pending_bytes") > 0 })
+	within(t, "the search", func() bool { return c.infoInt("fork_recollapse_pending_bytes") > 0 })
 	if n := c.infoInt("fork_recollapse_bytes"); n != 0 {
 		t.Errorf("%d bytes joined without a rate", n)
 	}
 	c.want("OK", "CONFIG", "SET", "fork-recollapse-rate", "1gb")
-	within(t, 10*time.Second, "whole pages", func() bool {
+	within(t, "whole pages", func() bool {
 		return c.infoInt("fork_recollapse_pending_bytes") == 0 && c.info("mem_huge_share") == "1.00"
 	})
 	if n := c.infoInt("fork_recollapse_bytes"); n == 0 {
@@ -67,15 +72,15 @@ func childName(t *testing.T, pid int) string {
 }
 
 func seeChildNice(t *testing.T) {
-	k := start(t)
+	k := start(t, "--save-rate-limit", "1kb")
 	c := k.dial()
-	c.slowData()
+	c.populate("k", 100, 1000)
 	base := niceness(t, k.pid())
 	for _, n := range []int{10, 0, 19} { // 10 is the default
 		c.want("OK", "CONFIG", "SET", "save-child-nice", strconv.Itoa(n))
 		child := stopChild(c, k)
 		// It is set after the clone.
-		within(t, 5*time.Second, fmt.Sprintf("niceness %d", max(n, base)), func() bool { return niceness(t, child) == max(n, base) })
+		within(t, fmt.Sprintf("niceness %d", max(n, base)), func() bool { return niceness(t, child) == max(n, base) })
 		if base != niceness(t, k.pid()) {
 			t.Error("the server's niceness has changed")
 		}
@@ -96,16 +101,16 @@ func niceness(t *testing.T, pid int) int {
 }
 
 func seeChildIOPriority(t *testing.T) {
-	k := start(t, "--save-child-nice", "0") // of which some kernels make an I/O priority
+	k := start(t, "--save-child-nice", "0", "--save-rate-limit", "1kb") // of niceness some kernels make an I/O priority
 	c := k.dial()
-	c.slowData()
+	c.populate("k", 100, 1000)
 	for _, row := range []struct {
 		word     string
 		priority uintptr
 	}{{"best-effort", 2<<13 | 7}, {"idle", 3 << 13}, {"none", ioPriority(t, k.pid())}} {
 		c.want("OK", "CONFIG", "SET", "save-child-ioprio", row.word)
 		child := stopChild(c, k)
-		within(t, 5*time.Second, row.word, func() bool { return ioPriority(t, child) == row.priority })
+		within(t, row.word, func() bool { return ioPriority(t, child) == row.priority })
 		c.want("Background saving cancelled", "BGSAVE", "CANCEL")
 		c.waitSaved()
 	}

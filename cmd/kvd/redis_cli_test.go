@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,25 +19,37 @@ import (
 // cli runs redis-cli on the server, with input, until it ends.
 func cli(t *testing.T, k *proc, input []byte, args ...string) string {
 	t.Helper()
-	out, err := cliFor(t, k, time.Minute, input, args...)
+	out, err := tryCLI(t, k, input, args...)
 	if err != nil {
 		t.Errorf("redis-cli %q: %v\n%s", args, err, tail(out, 500))
 	}
 	return out
 }
 
-// cliFor is cli for what goes on until it is interrupted, after d.
-func cliFor(t *testing.T, k *proc, d time.Duration, input []byte, args ...string) (string, error) {
+// tryCLI is cli for what may fail.
+func tryCLI(t *testing.T, k *proc, input []byte, args ...string) (string, error) {
 	t.Helper()
 	bin := oracle(t, "redis-cli")
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, append([]string{"-s", k.sock}, args...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
 	cmd.Stdin = bytes.NewReader(input)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// terminal runs a command on a terminal.
+func terminal(t *testing.T, command string) (cmd *exec.Cmd, in io.Writer, out *output) {
+	t.Helper()
+	cmd = exec.Command(oracle(t, "script"), "-qec", command, "/dev/null")
+	cmd.Env = append(os.Environ(), "TERM=dumb")
+	in, err := cmd.StdinPipe()
+	noError(t, err)
+	out = newOutput(t)
+	cmd.Stdout, cmd.Stderr = out.f, out.f
+	noError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, in, out
 }
 
 func wantOutput(t *testing.T, what, out string, patterns ...string) {
@@ -65,28 +78,16 @@ func TestRedisCLI(t *testing.T) {
 		}
 	})
 	t.Run("interactive", func(t *testing.T) {
-		cmd := exec.Command(oracle(t, "script"), "-qec", oracle(t, "redis-cli")+" -s "+k.sock, "/dev/null")
-		cmd.Env = append(os.Environ(), "TERM=dumb")
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out output
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range []string{"set greeting hello", "get greeting", "help getex", "quit"} {
-			time.Sleep(150 * time.Millisecond)
+		cmd, in, out := terminal(t, oracle(t, "redis-cli")+" -s "+k.sock)
+		for i, line := range []string{"set greeting hello", "get greeting", "help getex", "quit"} {
+			within(t, "the prompt for "+line, func() bool { return strings.Count(out.String(), "s> ") > i })
 			fmt.Fprintf(in, "%s\r", line)
 		}
-		within(t, 10*time.Second, "the answers", func() bool { return strings.Contains(out.String(), `"hello"`) })
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
+		case <-time.After(patience):
 			t.Error("quit did not end it")
 		}
 		wantOutput(t, "interactive", out.String(), `redis .*s> `, `OK`, `"hello"`, `GETEX\S* \S*key`)
@@ -107,17 +108,19 @@ func TestRedisCLI(t *testing.T) {
 		wantOutput(t, "memkeys", cli(t, k, nil, "--memkeys"), `Biggest string found '"?largest"?' has \d+ bytes`)
 	})
 	t.Run("stat", func(t *testing.T) {
-		// On a terminal, since into a pipe it writes whole blocks.
-		out, _ := exec.Command(oracle(t, "script"), "-qec",
-			"timeout -s INT 1.3 "+oracle(t, "redis-cli")+" -s "+k.sock+" --stat -i 0.2", "/dev/null").CombinedOutput()
-		wantOutput(t, "stat", string(out), `keys\s+mem\s+clients`, `\n500\d\s+[\d.]+M\s+\d+\s+\d+\s+\d+ \(\+\d+\)`)
+		// On a terminal, since into a file it writes whole blocks.
+		cmd, _, out := terminal(t, oracle(t, "redis-cli")+" -s "+k.sock+" --stat -i 0.1")
+		line := regexp.MustCompile(`\n500\d\s+[\d.]+M\s+\d+\s+\d+\s+\d+ \(\+\d+\)`)
+		within(t, "a line of --stat", func() bool { return line.MatchString(out.String()) })
+		wantOutput(t, "stat", out.String(), `keys\s+mem\s+clients`)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	})
 	t.Run("latency", func(t *testing.T) {
-		out, _ := cliFor(t, k, 1300*time.Millisecond, nil, "--latency", "--raw", "-i", "0.5")
-		wantOutput(t, "latency", out, `\d+ [\d.]+ [\d.]+ [\d.]+`)
+		wantOutput(t, "latency", cli(t, k, nil, "--latency", "--raw", "-i", "0.3"), `\d+ [\d.]+ [\d.]+ [\d.]+`)
 	})
 	t.Run("pipe", func(t *testing.T) {
-		n := scaled(100_000, 1_000_000)
+		n := scaled(50_000, 1_000_000)
 		var b []byte
 		for i := range n {
 			b = appendCommand(b, "SET", fmt.Sprint("piped:", i), fmt.Sprint(i))
@@ -126,7 +129,7 @@ func TestRedisCLI(t *testing.T) {
 		c.want(fmt.Sprint(n-1), "GET", fmt.Sprint("piped:", n-1))
 	})
 	t.Run("errors of pipe", func(t *testing.T) {
-		out, _ := cliFor(t, k, time.Minute, []byte("*2\r\n$3\r\nSET\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n"), "--pipe")
+		out, _ := tryCLI(t, k, []byte("*2\r\n$3\r\nSET\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n"), "--pipe")
 		wantOutput(t, "pipe", out, `errors: 1, replies: 2`)
 	})
 }
@@ -136,7 +139,7 @@ func TestRedisBenchmark(t *testing.T) {
 	bin := oracle(t, "redis-benchmark")
 	k := start(t)
 	for _, args := range [][]string{{"-P", "16"}, {"-3"}, {"--threads", "2"}} {
-		out, err := exec.Command(bin, append([]string{"-s", k.sock, "-q", "-n", "20000", "-r", "1000",
+		out, err := exec.Command(bin, append([]string{"-s", k.sock, "-q", "-n", "5000", "-r", "1000",
 			"-t", "ping,set,get,incr,mset"}, args...)...).CombinedOutput()
 		if err != nil || strings.Count(string(out), "requests per second") < 5 {
 			t.Errorf("%v: %v\n%s", args, err, tail(string(out), 800))
@@ -150,7 +153,7 @@ func TestServesADumpOfRedis(t *testing.T) {
 	dir := shortDir(t)
 	r := startRedis(t, dir)
 	rc := r.dial()
-	n := fmt.Sprint(scaled(200_000, 5_000_000))
+	n := fmt.Sprint(scaled(50_000, 5_000_000))
 	rc.want("OK", "DEBUG", "POPULATE", n, "k", "64")
 	rc.mixed(300)
 	digest := rc.do("DEBUG", "DIGEST")

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -41,7 +40,7 @@ func killIn(k *proc, c *conn, kind, phase string) (caught bool) {
 	orphans := children(k.pid())
 	k.kill()
 	for _, pid := range orphans {
-		within(k.t, 2*time.Second, "the end of the child", func() bool { return syscall.Kill(pid, 0) != nil || isZombie(pid) })
+		within(k.t, "the end of the child", func() bool { return ended(pid) })
 	}
 	return caught
 }
@@ -57,44 +56,53 @@ func TestKilledInEachPhase(t *testing.T) {
 	dump := filepath.Join(k.dir, "dump.rdb")
 	old := c.do("DEBUG", "DIGEST")
 	met := map[string]int{}
-	for _, kind := range engines {
-		for _, phase := range []string{"writing", "syncing", "verifying"} {
-			before, err := os.Stat(dump)
-			noError(t, err)
-			c.want("OK", "SET", "now", kind+phase)
-			fresh := c.do("DEBUG", "DIGEST")
-			caught := killIn(k, c, kind, phase)
-			after, err := os.Stat(dump)
-			noError(t, err)
-			replaced := !os.SameFile(before, after)
-			left := temps(k.dir)
-			if caught && !replaced && len(left) != 1 {
-				t.Errorf("%s, %s: left behind: %v", kind, phase, left)
-			}
-			if caught && !replaced {
-				met[phase]++
-			}
-			k = k.again()
-			c = k.dial()
-			want := old
-			if replaced {
-				want = fresh
-			}
-			c.want(want, "DEBUG", "DIGEST")
-			old = want
-			if now := temps(k.dir); len(now) > 0 {
-				t.Errorf("%s, %s: still there after the start: %v", kind, phase, now)
-			}
-			for _, name := range left {
-				if !strings.Contains(k.out.String(), "Removed "+filepath.Base(name)+", left by a save that was cut off") {
-					t.Errorf("%s, %s: the log does not tell of %s", kind, phase, name)
-				}
+	kill := func(kind, phase string) {
+		t.Helper()
+		before, err := os.Stat(dump)
+		noError(t, err)
+		c.want("OK", "SET", "now", kind+phase)
+		fresh := c.do("DEBUG", "DIGEST")
+		caught := killIn(k, c, kind, phase)
+		after, err := os.Stat(dump)
+		noError(t, err)
+		replaced := !os.SameFile(before, after)
+		left := temps(k.dir)
+		if caught && !replaced && len(left) != 1 {
+			t.Errorf("%s, %s: left behind: %v", kind, phase, left)
+		}
+		if caught && !replaced {
+			met[phase]++
+		}
+		k = k.again()
+		c = k.dial()
+		want := old
+		if replaced {
+			want = fresh
+		}
+		c.want(want, "DEBUG", "DIGEST")
+		old = want
+		if now := temps(k.dir); len(now) > 0 {
+			t.Errorf("%s, %s: still there after the start: %v", kind, phase, now)
+		}
+		for _, name := range left {
+			if !strings.Contains(k.out.String(), "Removed "+filepath.Base(name)+", left by a save that was cut off") {
+				t.Errorf("%s, %s: the log does not tell of %s", kind, phase, name)
 			}
 		}
 	}
-	// The save goes on between the last look and the kill; a sync may be too short to be seen.
-	if met["writing"] == 0 || met["verifying"] == 0 {
-		t.Errorf("kills met %v", met)
+	for _, kind := range engines {
+		for _, phase := range []string{"writing", "syncing", "verifying"} {
+			kill(kind, phase)
+		}
+	}
+	// The save goes on between the last look and the kill. (A sync may be too short to be seen at all.)
+	for _, phase := range []string{"writing", "verifying"} {
+		for try := 0; met[phase] == 0 && try < 50; try++ {
+			kill(engines[try%len(engines)], phase)
+		}
+		if met[phase] == 0 {
+			t.Errorf("no kill met %s", phase)
+		}
 	}
 	t.Logf("kills met %v", met)
 	c.save("fork")
@@ -116,8 +124,8 @@ func TestKilledDuringRetention(t *testing.T) {
 	}
 	known := map[string]bool{c.do("DEBUG", "DIGEST"): true}
 	rnd := rand.New(rand.NewPCG(9, 9))
-	inTime := 0
-	for i := range scaled(8, 100) {
+	inTime, rounds := 0, scaled(4, 100)
+	for i := 0; i < rounds || inTime == 0 && i < 60; i++ {
 		const many = 3000 // so many older ones take long to remove
 		for n := range many {
 			name := fmt.Sprintf("dump-20200101T00%02d%02d.%03dZ.rdb", n/1000, i%60, n%1000)

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // A restart reads the data back, whichever way the server ended.
@@ -90,9 +89,9 @@ func TestShutdownThatCannotSave(t *testing.T) {
 func TestShutdownDuringASave(t *testing.T) {
 	t.Parallel()
 	for _, kind := range engines {
-		k := start(t)
+		k := start(t, lasting...)
 		c := k.dial()
-		c.slowData()
+		c.some100KB()
 		c.send(append(appendCommand(nil, "BGSAVE", bgsaveWord[kind]), appendCommand(nil, "SHUTDOWN", "SAVE")...))
 		if code := k.wait(); code != 0 {
 			t.Errorf("%s: exit status %d", kind, code)
@@ -101,7 +100,7 @@ func TestShutdownDuringASave(t *testing.T) {
 			t.Errorf("%s: left behind: %v", kind, left)
 		}
 		again := k.again()
-		again.dial().want("300000", "DBSIZE")
+		again.dial().want("100", "DBSIZE")
 		again.kill()
 	}
 }
@@ -112,37 +111,40 @@ func TestShutdownWhileLoading(t *testing.T) {
 	t.Parallel()
 	k := start(t)
 	c := k.dial()
-	c.want("OK", "DEBUG", "POPULATE", "1500000", "k", "100")
+	c.want("OK", "DEBUG", "POPULATE", "600000", "k", "100")
 	c.want("OK", "SAVE")
 	k.kill()
 	dump := filepath.Join(k.dir, "dump.rdb")
 	before, err := os.Stat(dump)
 	noError(t, err)
 	for _, how := range []string{"SIGTERM", "SIGINT", "SHUTDOWN", "SHUTDOWN SAVE"} {
-		k = launch(t, k.dir, nil, "--save", "900 1")
-		within(t, 10*time.Second, "the socket", func() bool { c = k.tryDial(); return c != nil })
-		switch how {
-		case "SIGTERM":
-			err = k.cmd.Process.Signal(syscall.SIGTERM)
-		case "SIGINT":
-			err = k.cmd.Process.Signal(syscall.SIGINT)
-		default:
-			c.send(appendCommand(nil, strings.Fields(how)...))
-		}
-		noError(t, err)
-		loaded := strings.Contains(k.out.String(), readyLine)
-		if code := k.wait(); code != 0 {
-			t.Errorf("%s: exit status %d", how, code)
-		}
-		after, err := os.Stat(dump)
-		noError(t, err)
-		if !loaded && (after.Size() != before.Size() || !os.SameFile(before, after)) {
-			t.Errorf("%s: the dump was replaced while it was loading: %d bytes instead of %d", how, after.Size(), before.Size())
-		}
-		before = after
-		if left, _ := filepath.Glob(filepath.Join(k.dir, "temp*")); len(left) > 0 {
-			t.Errorf("%s: left behind: %v", how, left)
-		}
+		within(t, "a server that ends while it loads", func() bool {
+			k = launch(t, k.dir, nil, "--save", "900 1")
+			within(t, "the socket", func() bool { c = k.tryDial(); return c != nil })
+			switch how {
+			case "SIGTERM":
+				err = k.cmd.Process.Signal(syscall.SIGTERM)
+			case "SIGINT":
+				err = k.cmd.Process.Signal(syscall.SIGINT)
+			default:
+				c.send(appendCommand(nil, strings.Fields(how)...))
+			}
+			noError(t, err)
+			if code := k.wait(); code != 0 {
+				t.Errorf("%s: exit status %d", how, code)
+			}
+			loaded := strings.Contains(k.out.String(), "DB loaded")
+			after, err := os.Stat(dump)
+			noError(t, err)
+			if !loaded && (after.Size() != before.Size() || !os.SameFile(before, after)) {
+				t.Errorf("%s: the dump was replaced while it was loading: %d bytes instead of %d", how, after.Size(), before.Size())
+			}
+			before = after
+			if left := temps(k.dir); len(left) > 0 {
+				t.Errorf("%s: left behind: %v", how, left)
+			}
+			return !loaded
+		})
 	}
 }
 
@@ -150,7 +152,7 @@ func TestShutdownWhileLoading(t *testing.T) {
 // shutdown and the end.
 func TestShutdownKeepsWhatItAcknowledged(t *testing.T) {
 	t.Parallel()
-	for round := range scaled(5, 50) {
+	for round := range scaled(4, 50) {
 		k := start(t, "--save", "900 1", "--io-threads", "3")
 		const writers = 6
 		var acked [writers]atomic.Int64
@@ -173,7 +175,7 @@ func TestShutdownKeepsWhatItAcknowledged(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(30 * time.Millisecond)
+		allServed(t, acked[:])
 		if round%2 == 0 {
 			k.signal(syscall.SIGTERM)
 		} else {

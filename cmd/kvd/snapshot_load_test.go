@@ -62,7 +62,7 @@ func TestLoadOfBadSnapshots(t *testing.T) {
 	if n := c.infoInt("rdb_changes_since_last_save"); n != changes {
 		t.Errorf("%d changes since the last save, %d before", n, changes)
 	}
-	within(t, 5*time.Second, "the memory", func() bool { return c.infoInt("used_memory") < used+mib && c.info("mem_arena_staged") == "0" })
+	within(t, "the memory", func() bool { return c.infoInt("used_memory") < used+mib && c.info("mem_arena_staged") == "0" })
 	c.wantMatch("^-ERR DB index", "SNAPSHOT", "LOAD", "good", "DB", "0", "INTO", "16")
 	c.wantMatch("^-ERR DB index", "SNAPSHOT", "LOAD", "good", "DB", "99")
 	c.wantMatch("^-ERR syntax", "SNAPSHOT", "LOAD", "good", "INTO", "1")
@@ -102,7 +102,7 @@ func TestLoadOneDatabase(t *testing.T) {
 	c.want("OK", "SELECT", "2")
 	c.want("0", "EXISTS", "gone", "key:2:1")
 	c.want("2", "EXISTS", "key:1:1", "key:1:50")
-	c.wantMatch(`^100\d\d\d$`, "TTL", "key:1:5")
+	c.wantMatch(`^(100|99\d)\d\d\d$`, "TTL", "key:1:5")
 	c.want("OK", "SELECT", "0")
 	c.want("102", "SNAPSHOT", "LOAD", "all", "DB", "0")
 	c.want("(nil)", "GET", "here")
@@ -160,12 +160,13 @@ func TestLoadWhileClientsWrite(t *testing.T) {
 	const clients, start0 = 3, 1_000_000_000
 	k := start(t, "--io-threads", "2")
 	c := k.dial()
-	c.want("OK", "DEBUG", "POPULATE", "50000", "ballast", "100")
+	c.want("OK", "DEBUG", "POPULATE", "30000", "ballast", "100")
 	for i := range clients {
 		c.want("OK", "MSET", fmt.Sprint("one", i), strconv.Itoa(start0), fmt.Sprint("two", i), strconv.Itoa(start0))
 	}
 	c.saveTo(k.dir, "then.rdb", "THREAD", "TO", "then", "DB", "0")
 	var loads atomic.Int64 // begun
+	var rounds [clients]atomic.Int64
 	end := background(t, clients, func(i int, stop *atomic.Bool) error {
 		w := k.tryDial()
 		if w == nil {
@@ -204,22 +205,26 @@ func TestLoadWhileClientsWrite(t *testing.T) {
 			if other++; replies[5] != fmt.Sprintf(":%d\r\n", other) {
 				return fmt.Errorf("the other database: %q instead of %d", replies[5], other)
 			}
+			rounds[i].Add(1)
 		}
-		if jumps == 0 {
-			return errors.New("the loads were not seen")
+		if n := loads.Load(); jumps != n {
+			return fmt.Errorf("%d of %d loads were seen", jumps, n)
 		}
 		return nil
 	})
 	defer end()
 	for range scaled(6, 60) {
-		time.Sleep(50 * time.Millisecond)
+		allServed(t, rounds[:])
+		allServed(t, rounds[:]) // the round that this one waited for began behind the last load
 		loads.Add(1)
-		c.want("50006", "SNAPSHOT", "LOAD", "then", "DB", "0")
+		c.want("30006", "SNAPSHOT", "LOAD", "then", "DB", "0")
 	}
+	allServed(t, rounds[:])
+	allServed(t, rounds[:])
 	c.save("fork") // the writers go on beside it, in what was loaded
 	end()
-	c.want("50006", "DBSIZE")
-	within(t, 5*time.Second, "the old data's memory", func() bool { return c.info("mem_arena_staged") == "0" })
+	c.want("30006", "DBSIZE")
+	within(t, "the old data's memory", func() bool { return c.info("mem_arena_staged") == "0" })
 }
 
 // BGSAVE and another load are refused while a load runs, which INFO tells.
@@ -227,11 +232,11 @@ func TestDuringLoad(t *testing.T) {
 	t.Parallel()
 	k := start(t, "--io-threads", "2")
 	c, l := k.dial(), k.dial()
-	c.want("OK", "DEBUG", "POPULATE", "1000000", "k", "20")
+	c.want("OK", "DEBUG", "POPULATE", "600000", "k", "20")
 	c.saveTo(k.dir, "big.rdb", "THREAD", "TO", "big")
 	l.send(appendCommand(nil, "SNAPSHOT", "LOAD", "big"))
 	got := c.pipeline("PING", "PING", "INFO persistence", "BGSAVE", "SNAPSHOT LOAD big", "SET a b", "INFO persistence")
-	within(t, 20*time.Second, "the start of the load", func() bool {
+	within(t, "the start of the load", func() bool {
 		if infoField(got[2], "async_loading") == "1" && infoField(got[6], "async_loading") == "1" {
 			return true
 		}
@@ -251,15 +256,11 @@ func TestDuringLoad(t *testing.T) {
 	if got[5] != "OK" || infoField(got[2], "loading") != "0" {
 		t.Errorf("the server does not serve: %q", got[5])
 	}
-	if reply := l.read(); reply != "1000000" {
+	if reply := l.read(); reply != "600000" {
 		t.Errorf("LOAD: %q", reply)
 	}
 	// SIGTERM ends a load.
 	l.send(appendCommand(nil, "SNAPSHOT", "LOAD", "big"))
 	time.Sleep(20 * time.Millisecond)
-	began := time.Now()
 	c.signal(k)
-	if d := time.Since(began); d > 5*time.Second {
-		t.Errorf("the end took %v", d)
-	}
 }

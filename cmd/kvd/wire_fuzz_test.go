@@ -28,7 +28,7 @@ func TestWireLikeRedis(t *testing.T) {
 	for range 5 {
 		f.pairs = append(f.pairs, f.connect())
 	}
-	total := scaled(50_000, 1_000_000)
+	total := scaled(25_000, 1_000_000)
 	for f.sent < total && !t.Failed() {
 		f.turn(f.IntN(len(f.pairs)))
 	}
