@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -76,16 +77,34 @@ func (p *pair) compareSpike(scale int) string {
 	return wrong + p.differ(whole, "LATENCY", "RESET", "x", "command") + p.differ(whole, "LATENCY", "LATEST")
 }
 
+// TestLatencyHistogramIsThatOfRedis: for what each server says that its calls took, each has
+// the histogram that Redis' steps give.
 func TestLatencyHistogramIsThatOfRedis(t *testing.T) {
 	p := newPair(t)
-	for proto, longest := range map[string]float64{"2": 0.07, "3": 0.14} { // each a little longer than a bound, as all are
+	for _, proto := range []string{"2", "3"} {
 		p.both("HELLO", proto)
 		attempts(t, func(scale int) string {
 			p.line("CONFIG RESETSTAT")
-			for _, seconds := range []float64{0.0045, 0.0045, 0.036, longest} {
-				p.line(fmt.Sprint("DEBUG SLEEP ", seconds*float64(scale)))
+			var ours, theirs []int64
+			for _, seconds := range []string{"0.0045", "0.0045", "0.036", "0.07"} {
+				p.line("DEBUG SLEEP " + seconds)
+				a, b := p.both("INFO", "commandstats")
+				ours, theirs = append(ours, debugUsec(t, a)), append(theirs, debugUsec(t, b))
 			}
-			return p.differ(whole, "LATENCY", "HISTOGRAM", "debug", "nosuch", "DEBUG")
+			a, b := p.both("LATENCY", "HISTOGRAM", "debug", "nosuch", "DEBUG")
+			for _, c := range []struct {
+				name, reply string
+				spent       []int64
+			}{{"kvd", a, ours}, {"redis", b, theirs}} {
+				want, sure := histogramReply(proto == "3", c.spent)
+				if !sure {
+					return fmt.Sprint("calls near the end of a step: ", c.spent)
+				}
+				if c.reply != want {
+					t.Errorf("RESP%s, %s, after %v us\n got  %q\n want %q", proto, c.name, c.spent, c.reply, want)
+				}
+			}
+			return ""
 		})
 		p.line("GET a")
 		p.line("CLIENT GETNAME")
@@ -96,6 +115,49 @@ func TestLatencyHistogramIsThatOfRedis(t *testing.T) {
 			}
 		}
 	}
+}
+
+var cmdstatDebug = regexp.MustCompile(`cmdstat_debug:calls=\d+,usec=(\d+),`)
+
+// debugUsec returns the microseconds of all DEBUG commands in a reply to INFO commandstats.
+func debugUsec(t *testing.T, info string) int64 {
+	t.Helper()
+	m := cmdstatDebug.FindStringSubmatch(info)
+	if m == nil {
+		t.Fatalf("no DEBUG in %q", info)
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	return n
+}
+
+// histogramReply returns the reply to LATENCY HISTOGRAM with one command twice, whose calls ended when
+// so many microseconds were spent in all of them. It is not sure of calls that took almost as
+// long as the end of a step, or longer than the last.
+func histogramReply(resp3 bool, spent []int64) (reply string, sure bool) {
+	end := func(k int) int64 { return 1<<k + 1<<(k-7) - 1 } // of the k-th step, in nanoseconds
+	calls := map[int]int{}
+	before := int64(0)
+	for _, n := range spent {
+		nanos, k := (n-before)*1000, 10
+		for before = n; end(k) < nanos; k++ {
+		}
+		if k > 29 || nanos+5000 > end(k) || nanos-5000 <= end(k-1) {
+			return "", false
+		}
+		calls[k]++
+	}
+	mapOf, each := "*", 2
+	if resp3 {
+		mapOf, each = "%", 1
+	}
+	steps, sum := "", 0
+	for k := range 30 {
+		if sum += calls[k]; calls[k] > 0 {
+			steps += fmt.Sprintf(":%d\r\n:%d\r\n", end(k)/1000, sum)
+		}
+	}
+	one := fmt.Sprintf("$5\r\ndebug\r\n%s%d\r\n$5\r\ncalls\r\n:%d\r\n$14\r\nhistogram_usec\r\n%s%d\r\n%s", mapOf, 2*each, len(spent), mapOf, len(calls)*each, steps)
+	return fmt.Sprintf("%s%d\r\n", mapOf, 2*each) + one + one, true
 }
 
 // histogramNames returns the commands of a LATENCY HISTOGRAM and their calls.
