@@ -194,7 +194,7 @@ func (s *Set) toTree(k *setBlock) (err error) {
 
 // addToTree adds members to a tree, which the caller saves.
 func (s *Set) addToTree(next func() (member []byte, ok bool)) (added int64, err error) {
-	t := s.c.tree(0)
+	t, copies := s.c.tree(0), s.copies()
 	var buf [setKeyBuffer]byte
 	key := buf[:0]
 	for member, ok := next(); ok; member, ok = next() {
@@ -202,6 +202,13 @@ func (s *Set) addToTree(next func() (member []byte, ok bool)) (added int64, err 
 			return added, ErrTooLong
 		}
 		key = s.c.tx.s.appendHashKey(key[:0], member)
+		// Put would copy the nodes that a cut holds for a member that is there as well, and
+		// who has added none saves none.
+		if copies {
+			if _, found := t.Get(key); found {
+				continue
+			}
+		}
 		isNew, err := t.Put(key, nil, false)
 		if err != nil {
 			return added, storeError(err)
@@ -211,6 +218,14 @@ func (s *Set) addToTree(next func() (member []byte, ok bool)) (added int64, err 
 		}
 	}
 	return added, nil
+}
+
+// copies tells whether nodes are copied before they are changed, for a cut.
+func (s *Set) copies() bool {
+	if s.c.big != nil {
+		return s.c.big.guard.Copies()
+	}
+	return s.c.sh.guard.Copies()
 }
 
 // firstError returns the first of two errors that is one.
