@@ -46,6 +46,9 @@ func (f *laneFile) put(p []byte, held bool) error {
 	if err := f.failed(); err != nil {
 		return err
 	}
+	if f.stop.Load() { // looked at here too, since a single key may be most of the data
+		return errStopped
+	}
 	var sum uint64
 	if f.checksum {
 		sum = rdb.UpdateCRC(0, p)

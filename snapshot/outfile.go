@@ -125,13 +125,17 @@ func (o *outFile) abort() {
 type fileSink struct {
 	f      *os.File
 	window syncWindow
-	stop   *atomic.Bool // ends a wait for the pace; nil if there is none
+	stop   *atomic.Bool // ends the writing, and a wait for the pace; nil if there is none
 	err    error        // the first one stays
 }
 
 // Write implements rdb.Sink.
 func (s *fileSink) Write(p []byte) error {
 	for len(p) > 0 && s.err == nil {
+		if s.stop != nil && s.stop.Load() { // a single key may be most of the data
+			s.err = errStopped
+			break
+		}
 		n := s.window.pace.piece(min(len(p), syncPiece))
 		if s.window.pace.rate > 0 {
 			if s.err = nap(s.window.pace.book(clock(), n), s.stop); s.err != nil {
