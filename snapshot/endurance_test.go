@@ -285,7 +285,7 @@ func TestNothingLeaks(t *testing.T) {
 		t.Error("not all engines were seen")
 	}
 	noTemps(t, r.dir)
-	r.change(func(s *Settings) { s.Keep = 2 })
+	r.change(func(s *Settings) { s.Keep, s.RateLimit = 2, 0 })
 	r.start("")
 	if in := r.wait(); !in.LastBgsaveOK {
 		t.Errorf("%+v", in)

@@ -25,7 +25,7 @@ func TestEncoderAllocatesNothing(t *testing.T) {
 	encoderCases(t, func(t *testing.T, bufSize int, opts EncoderOptions) {
 		e := NewEncoder(make([]byte, bufSize), opts)
 		sink := new(countSink)
-		allocs := testing.AllocsPerRun(3, func() {
+		write := func() {
 			e.Reset(sink)
 			e.Header()
 			e.Aux("redis-ver", "7.0.15")
@@ -39,7 +39,12 @@ func TestEncoderAllocatesNothing(t *testing.T) {
 			if e.Err() != nil {
 				t.Error(e.Err())
 			}
-		})
+		}
+		// Those of the whole process are counted: what fn does itself shows every time.
+		allocs := testing.AllocsPerRun(3, write)
+		for try := 0; try < 20 && allocs > 0; try++ {
+			allocs = min(allocs, testing.AllocsPerRun(3, write))
+		}
 		if allocs != 0 {
 			t.Errorf("%v allocations", allocs)
 		}

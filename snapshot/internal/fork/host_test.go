@@ -179,7 +179,7 @@ func TestParentDies(t *testing.T) {
 		if err != io.EOF {
 			t.Fatal(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the child outlives its parent")
 	}
 }
@@ -194,7 +194,7 @@ func helperSigchld() {
 		func(p *Page) int32 { return p.Fail("write", syscall.EIO) },
 		func(*Page) int32 { exit(9); return 0 },
 	} {
-		j, err := f.Prepare(Options{Body: body, Timeout: 5 * time.Second})
+		j, err := f.Prepare(Options{Body: body, Timeout: patience})
 		if err == nil {
 			err = j.Fork(nil, nil)
 		}

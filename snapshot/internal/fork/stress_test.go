@@ -57,7 +57,7 @@ func TestBodyDoesNotAllocate(t *testing.T) {
 	}
 	defer null.Close()
 	page, fd, data := new(Page), int(null.Fd()), make([]byte, 100)
-	got := testing.AllocsPerRun(100, func() {
+	run := func() {
 		deepBody(page)
 		page.SetPhase(PhaseSyncing)
 		page.Write(fd, data)
@@ -66,7 +66,12 @@ func TestBodyDoesNotAllocate(t *testing.T) {
 		RawSleep(0)
 		page.Fail("what", 5)
 		privateDirty(page.scratch[:])
-	})
+	}
+	// Those of the whole process are counted: what run does itself shows every time.
+	got := testing.AllocsPerRun(100, run)
+	for try := 0; try < 20 && got > 0; try++ {
+		got = min(got, testing.AllocsPerRun(100, run))
+	}
 	if got != 0 {
 		t.Errorf("%v allocations", got)
 	}
@@ -108,8 +113,8 @@ func TestWriteBarrierOff(t *testing.T) {
 	box := new(*[64]byte)
 	values := [2]*[64]byte{new([64]byte), new([64]byte)}
 	on := 0
-	for try := 0; on < 3 && try < 400; try++ {
-		j, err := f.Prepare(Options{Timeout: 10 * time.Second, Body: func(p *Page) int32 {
+	for try, end := 0, time.Now().Add(patience); on < 3 && try < 400 || on == 0 && time.Now().Before(end); try++ {
+		j, err := f.Prepare(Options{Timeout: patience, Body: func(p *Page) int32 {
 			if writeBarrier.enabled {
 				return p.Fail("the write barrier is on", 0)
 			}
@@ -220,7 +225,7 @@ func TestStress(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	var clones, handover []time.Duration
 	for i := range forks {
-		j, err := f.Prepare(Options{Body: deepBody, Timeout: 20 * time.Second})
+		j, err := f.Prepare(Options{Body: deepBody, Timeout: patience})
 		if err != nil {
 			t.Fatal(err)
 		}
