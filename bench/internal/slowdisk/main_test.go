@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	removeKvd()
+	os.Exit(code)
 }
 
 func play(role []string) error {
@@ -96,7 +98,7 @@ type actor struct {
 }
 
 // act starts one and, unless the role is "lock", waits for its "ready".
-func act(t *testing.T, role ...string) *actor {
+func act(t testing.TB, role ...string) *actor {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), roleVar+"="+strings.Join(role, "\n"))
@@ -126,7 +128,7 @@ func (a *actor) kill() {
 }
 
 // unavailable skips or, where everything must be there, fails.
-func unavailable(t *testing.T, err error) {
+func unavailable(t testing.TB, err error) {
 	t.Helper()
 	if os.Getenv("KVD_REQUIRE_ORACLES") == "1" {
 		t.Fatal(err)
@@ -136,7 +138,7 @@ func unavailable(t *testing.T, err error) {
 
 // disk mounts one in a temporary directory and returns it with its backing
 // directory.
-func disk(t *testing.T, rate int64) (*Disk, string) {
+func disk(t testing.TB, rate int64) (*Disk, string) {
 	t.Helper()
 	backing, mountpoint := t.TempDir(), t.TempDir()
 	d, err := Mount(backing, mountpoint, rate)
@@ -152,16 +154,6 @@ func disk(t *testing.T, rate int64) (*Disk, string) {
 		}
 	})
 	return d, backing
-}
-
-// eventually waits up to limit for cond.
-func eventually(t *testing.T, limit time.Duration, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
 }
 
 func join(d *Disk, name string) string { return filepath.Join(d.Dir(), name) }
