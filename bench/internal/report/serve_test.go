@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kvd/bench/internal/noise"
 	"kvd/bench/internal/result"
 	"kvd/bench/internal/store"
 )
@@ -85,6 +86,11 @@ func TestServe(t *testing.T) {
 	if err := errors.Join(s.Put(run), s.Close()); err != nil {
 		t.Fatal(err)
 	}
+	// Another process may take the port that was free.
+	noise.Attempts(t, 5, func(t *noise.T) { serveOnce(t, dir, run.ID) })
+}
+
+func serveOnce(t *noise.T, dir, id string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -94,13 +100,27 @@ func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, addr, dir) }()
-	body := ""
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && body == ""; time.Sleep(20 * time.Millisecond) {
-		if r, err := http.Get("http://" + addr + "/run/" + run.ID); err == nil {
-			b, _ := io.ReadAll(r.Body)
-			_ = r.Body.Close()
-			body = string(b)
+	body, ended := "", false
+	noise.Wait(t, "the page", func() bool {
+		select {
+		case err := <-done:
+			t.Error(err)
+			ended = true
+			return true
+		default:
 		}
+		r, err := http.Get("http://" + addr + "/run/" + id)
+		if err != nil {
+			return false
+		}
+		b, _ := io.ReadAll(r.Body)
+		_ = r.Body.Close()
+		body = string(b)
+		return true
+	})
+	if ended {
+		cancel()
+		return
 	}
 	if !strings.Contains(body, "Scenario G") {
 		t.Errorf("served: %s", clip(body, 300))
@@ -111,7 +131,7 @@ func TestServe(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(noise.Patience):
 		t.Error("Serve did not end")
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
+	"kvd/bench/internal/noise"
 	"kvd/bench/internal/result"
 )
 
@@ -101,8 +102,10 @@ func TestLockInOneProcess(t *testing.T) {
 	wantError(t, err, ErrLocked, dir)
 
 	// A short use by another is waited for.
+	defer func(d time.Duration) { lockPatience = d }(lockPatience)
+	lockPatience = noise.Patience
 	go func() {
-		time.Sleep(lockPatience / 5)
+		time.Sleep(40 * time.Millisecond)
 		_ = s.Close()
 	}()
 	open1(t, dir)
