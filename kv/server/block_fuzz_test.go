@@ -10,38 +10,52 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Random scripts of several connections, the same for kvd and redis-server. After each step
 // both are given the time to come to rest: every client has its replies, or is blocked. What
-// each client has got by then must be the same.
+// each client has got by then must be the same. Nothing depends on how fast anybody is: all
+// sockets are unix sockets, so that what a server has written is there to be read, and
+// a server is at rest when it says twice that all who lack replies are blocked, with a barrier
+// in between behind which everything is written.
 
 // party is one of the two servers with its clients.
 type party struct {
 	t       *testing.T
-	network string
-	addr    string
+	path    string
+	barrier func() // returns when the server has written what it had to write before
 	clients []*blockClient
 	control *wire
 }
 
-// blockClient is a connection whose replies are read all the time.
+// blockClient is a connection whose replies are read without waiting for them.
 type blockClient struct {
 	net.Conn
+	t       *testing.T
 	id      string
 	pending int
 	later   bool // its replies are for a later step
-	replies chan string
+	in      []byte
+	ended   bool
 }
 
 const closedReply = "closed"
 
-func newParty(t *testing.T, network, addr string, clients int) *party {
-	p := &party{t: t, network: network, addr: addr, control: dial(t, network, addr)}
+// newParty connects clients to the server on a unix socket. Without a barrier, one more answer of the
+// server is the barrier: that of a server with one thread.
+func newParty(t *testing.T, path string, barrier func(), clients int) *party {
+	p := &party{t: t, path: path, barrier: barrier, control: dial(t, "unix", path)}
+	if barrier == nil {
+		p.barrier = func() { p.control.do("PING") }
+	}
 	p.control.do("FLUSHALL")
 	for range clients {
 		p.clients = append(p.clients, p.connect())
@@ -50,26 +64,49 @@ func newParty(t *testing.T, network, addr string, clients int) *party {
 }
 
 func (p *party) connect() *blockClient {
-	c, err := net.Dial(p.network, p.addr)
+	c, err := net.Dial("unix", p.path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { _ = c.Close() })
-	b := &blockClient{Conn: c, replies: make(chan string, 1024)}
-	go func() {
-		defer close(b.replies)
-		for r := bufio.NewReader(c); ; {
-			var reply bytes.Buffer
-			if readWhole(r, &reply) != nil {
-				b.replies <- closedReply
-				return
-			}
-			b.replies <- reply.String()
-		}
-	}()
+	b := &blockClient{Conn: c, t: p.t}
 	_, _ = io.WriteString(c, encode("CLIENT", "ID"))
-	b.id = strings.Trim(<-b.replies, ":\r\n")
+	eventually(p.t, "CLIENT ID is answered", func() bool {
+		reply, ok := b.next()
+		b.id = strings.Trim(reply, ":\r\n")
+		return ok
+	})
 	return b
+}
+
+// fill reads what is there.
+func (b *blockClient) fill() {
+	raw, err := b.Conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	buf := make([]byte, 1<<16)
+	for n := 1; n > 0; {
+		if raw.Read(func(fd uintptr) bool { n, err = unix.Read(int(fd), buf); return true }) != nil {
+			b.t.Fatal("closed here")
+		}
+		if n > 0 {
+			b.in = append(b.in, buf[:n]...)
+		} else if err != unix.EAGAIN && err != unix.EINTR {
+			b.ended = true
+		}
+	}
+}
+
+// next takes the next reply, if there is one. The end of the connection is one too.
+func (b *blockClient) next() (reply string, ok bool) {
+	b.fill()
+	var whole bytes.Buffer
+	if readWhole(bufio.NewReader(bytes.NewReader(b.in)), &whole) == nil {
+		b.in = b.in[whole.Len():]
+		return whole.String(), true
+	}
+	return closedReply, b.ended
 }
 
 // readWhole copies one reply of either protocol version to b.
@@ -147,12 +184,8 @@ func (p *party) run(s *blockStep) string {
 
 // waitClosed waits for the end of a connection and replaces it.
 func (p *party) waitClosed(n int) {
-	for reply := range p.clients[n].replies {
-		if reply == closedReply {
-			p.clients[n] = p.connect()
-			return
-		}
-	}
+	eventually(p.t, "the client is closed", func() bool { p.clients[n].fill(); return p.clients[n].ended })
+	p.clients[n] = p.connect()
 }
 
 func (p *party) list() string { return p.control.do("CLIENT", "LIST") }
@@ -160,44 +193,51 @@ func (p *party) list() string { return p.control.do("CLIENT", "LIST") }
 // settle waits until nothing goes on any more after a step and returns the replies by client.
 func (p *party) settle(s *blockStep) string {
 	got := make([]string, len(p.clients))
-	stable := 0
-	for end := time.Now().Add(patience); stable < 2; {
+	rests := 0
+	for end := time.Now().Add(patience); ; {
 		if time.Now().After(end) {
 			p.t.Fatalf("the server does not come to rest: %q\n%s", got, p.list())
 		}
-		quiet, waiting := true, false
-		for i, c := range p.clients {
-			for more := c.pending > 0 && !c.later; more; {
-				select {
-				case r := <-c.replies:
-					got[i] += r
-					c.pending--
-					quiet = false
-					more = c.pending > 0 && r != closedReply
-				default:
-					more = false
-				}
-			}
-			waiting = waiting || c.pending > 0
+		if p.take(got) {
+			rests = 0
 		}
-		if !waiting {
-			break
+		waiting := slices.ContainsFunc(p.clients, func(c *blockClient) bool { return c.pending > 0 })
+		if !waiting || rests == 2 {
+			return fmt.Sprintf("%q", got)
 		}
-		if quiet && p.blocked() && !(s.all && p.clients[s.client].pending > 0) {
-			stable++
-		} else {
-			stable = 0
+		if !p.blocked() || s.all && p.clients[s.client].pending > 0 {
+			rests = 0
 			time.Sleep(100 * time.Microsecond)
+			continue
+		}
+		rests++
+		p.barrier()
+	}
+}
+
+// take adds the replies that are there to got, and tells whether there were any.
+func (p *party) take(got []string) (any bool) {
+	for i, c := range p.clients {
+		for c.pending > 0 && !c.later {
+			reply, ok := c.next()
+			if !ok {
+				break
+			}
+			any = true
+			got[i] += reply
+			if c.pending--; reply == closedReply {
+				c.pending = 0
+			}
 		}
 	}
-	return fmt.Sprintf("%q", got)
+	return any
 }
 
 // blocked tells whether all clients that lack replies are blocked.
 func (p *party) blocked() bool {
 	list := p.list()
 	for _, c := range p.clients {
-		if c.pending == 0 || c.later && len(c.replies) > 0 {
+		if c.fill(); c.pending == 0 || c.later && len(c.in) > 0 {
 			continue
 		}
 		_, line, _ := strings.Cut(list, "id="+c.id+" ")
@@ -366,7 +406,8 @@ func TestBlockingAgainstRedis(t *testing.T) {
 		scripts, length = 100, 300
 	}
 	redis := startRedis(t)
-	s := startServer(t, "--io-threads", "2")
+	path := filepath.Join(t.TempDir(), "kvd.sock")
+	s := startServer(t, "--io-threads", "2", "--unixsocket", path)
 	has := map[string]bool{}
 	ctl := s.dial()
 	for _, name := range strings.Fields("BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP XREAD XREADGROUP XADD XGROUP ZADD SORT " +
@@ -385,7 +426,7 @@ func TestBlockingAgainstRedis(t *testing.T) {
 	}
 	for i := range scripts {
 		seed += uint64(i)
-		blockScript(t, newParty(t, "tcp", s.addr, 6), newParty(t, "unix", redis.path, 6), has, seed, length)
+		blockScript(t, newParty(t, path, func() { s.Hold()() }, 6), newParty(t, redis.path, nil, 6), has, seed, length)
 		if t.Failed() {
 			t.Fatalf("KVD_SEED=%d", seed)
 		}

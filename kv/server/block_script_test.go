@@ -4,6 +4,7 @@ package server
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -169,11 +170,12 @@ var clientIDs = regexp.MustCompile(`id\\r\\n:[0-9]+`)
 // TestBlockingScripts runs each script with both servers.
 func TestBlockingScripts(t *testing.T) {
 	redis := startRedis(t)
-	s := startServer(t, "--io-threads", "2")
+	path := filepath.Join(t.TempDir(), "kvd.sock")
+	s := startServer(t, "--io-threads", "2", "--unixsocket", path)
 	for _, script := range blockScripts {
 		name, lines, _ := strings.Cut(script, "\n")
 		t.Run(name, func(t *testing.T) {
-			ours, theirs := newParty(t, "tcp", s.addr, 5), newParty(t, "unix", redis.path, 5)
+			ours, theirs := newParty(t, path, func() { s.Hold()() }, 5), newParty(t, redis.path, nil, 5)
 			for _, line := range strings.Split(lines, "\n") {
 				step := parseStep(t, line)
 				if a, b := clientIDs.ReplaceAllString(ours.run(step), ""), clientIDs.ReplaceAllString(theirs.run(step), ""); a != b {
