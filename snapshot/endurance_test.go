@@ -228,7 +228,7 @@ func parentOf(stat string) int {
 // place, leave nothing behind. With KVD_LONG=1 they are 10,000.
 func TestNothingLeaks(t *testing.T) {
 	const keys, writers, warm = 400, 3, 30
-	saves := 150
+	saves := 120
 	if os.Getenv("KVD_LONG") == "1" {
 		saves = 10_000
 	}

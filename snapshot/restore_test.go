@@ -331,7 +331,7 @@ func TestRestoreAmongClients(t *testing.T) {
 // TestRestoreOften: fifty restores leave nothing behind. Old and new data may come to lie
 // side by side in all of the memory that both took at the same time, and that is all.
 func TestRestoreOften(t *testing.T) {
-	path := generation(t, "A", 10_000)
+	path := generation(t, "A", 4_000)
 	s := openStore(t, kv.Options{Databases: 2})
 	var first kv.Memory
 	for n := range 50 {

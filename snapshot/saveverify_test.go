@@ -131,8 +131,11 @@ func TestSaveVerifies(t *testing.T) {
 	before := descriptors(t)
 	path := filepath.Join(t.TempDir(), "dump.rdb")
 	intact := oldDump(t, path)
-	for _, c := range spoil {
+	for n, c := range spoil {
 		for _, engine := range engines() {
+			if engine != Fork && engine != Thread && n > 1 {
+				continue // nothing in the verification depends on it
+			}
 			for i, mode := range []VerifyMode{VerifyYes, VerifyFull, VerifyNo} {
 				if engine != Fork && engine != Thread && i > 0 {
 					continue // as Thread
