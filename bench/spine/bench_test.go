@@ -83,12 +83,14 @@ func environment(b *testing.B) (scale float64, rounds int) {
 func TestMeasurements(t *testing.T) {
 	for _, m := range measurements {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			rows := m.run(newHarness(t, 0.001, 1))
 			if len(rows) == 0 {
 				t.Fatal("no figures")
 			}
 			for _, r := range rows {
-				if !(r.kvd >= 0 && r.redis >= 0) || math.IsInf(r.kvd+r.redis, 0) {
+				// Few keys may need less memory than is freed meanwhile.
+				if none := math.IsNaN(r.kvd+r.redis) || math.IsInf(r.kvd+r.redis, 0); none || m.name != "memory" && (r.kvd < 0 || r.redis < 0) {
 					t.Errorf("%+v: no figure", r)
 				}
 			}

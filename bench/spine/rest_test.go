@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
+// restEvery is shorter in tests.
+var restEvery = 100 * time.Millisecond
+
 const (
-	restEvery = 100 * time.Millisecond
 	// restCalm is so many times in a row: what a save has left to be done is not
 	// known to the server at once.
 	restCalm = 8

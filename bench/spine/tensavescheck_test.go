@@ -7,10 +7,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"kvd/bench/internal/noise"
 )
 
 // TestTenSaves takes the measurement at a few thousand keys, with one save.
 func TestTenSaves(t *testing.T) {
+	defer func(d time.Duration) { restEvery = d }(restEvery)
+	restEvery = 20 * time.Millisecond
+	noise.Attempts(t, 3, saveInARow)
+}
+
+func saveInARow(t *noise.T) {
 	const keys, saves = 2000, 1
 	h := kvdHarness(t, 1)
 	all := measureTenSaves(h, keys, saves)

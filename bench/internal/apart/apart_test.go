@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	busy "kvd/bench/internal/noise"
 	"kvd/bench/internal/result"
 )
 
@@ -63,7 +64,7 @@ var buildKvd = sync.OnceValues(func() (string, error) {
 })
 
 // measured runs a kind of measuring process and returns its figures.
-func measured(t *testing.T, args ...string) *figures {
+func measured(t testing.TB, args ...string) *figures {
 	t.Helper()
 	f := newFigures()
 	f.collect(t.Context(), "all", func(point) {}, args...)
@@ -74,7 +75,7 @@ func measured(t *testing.T, args ...string) *figures {
 }
 
 // want fails the test unless all figures are there and positive.
-func (f *figures) want(t *testing.T, names ...string) {
+func (f *figures) want(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if !f.has(name) {
@@ -88,7 +89,12 @@ func (f *figures) want(t *testing.T, names ...string) {
 	}
 }
 
-func TestCreation(t *testing.T) {
+func TestCreation(t *testing.T) { busy.Attempts(t, tries, create) }
+
+// tries are for figures that are compared with each other.
+const tries = 5
+
+func create(t *busy.T) {
 	f := measured(t, "creation", "-program", "/bin/true")
 	f.want(t, "creation/rss", "creation/fork", "creation/thread", "creation/exec", "creation/go thread", "creation/goroutine",
 		"creation/fork life", "creation/thread life", "creation/exec life")
@@ -99,7 +105,9 @@ func TestCreation(t *testing.T) {
 	}
 }
 
-func TestForkCostsByTheSize(t *testing.T) {
+func TestForkCostsByTheSize(t *testing.T) { busy.Attempts(t, tries, forkBySize) }
+
+func forkBySize(t *busy.T) {
 	f := measured(t, "memory", "-program", "/bin/true", "-sizes", fmt.Sprintf("%d,%d", 8*mib, 128*mib))
 	f.want(t, "small/fork", "small/tables", "small/fork life", "small/thread", "small/exec")
 	_, _, few, many := f.ends("small/fork")
@@ -108,7 +116,7 @@ func TestForkCostsByTheSize(t *testing.T) {
 	}
 	// 120 MiB more are 60 more tables of 4 KiB, and few of Go's own.
 	if _, _, few, many := f.ends("small/tables"); many-few < 236*kib || many-few > 280*kib {
-		t.Errorf("120 MiB of data more cost %.0f bytes of page tables more", many-few)
+		t.Fatalf("120 MiB of data more cost %.0f bytes of page tables more", many-few)
 	}
 }
 
@@ -141,7 +149,9 @@ func TestHugePages(t *testing.T) {
 	f.want(t, "fault/huge plain", "fault/huge shared", "fault/huge next", "fault/huge reused", "fault/huge copy page")
 }
 
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { busy.Attempts(t, tries, writeToPages) }
+
+func writeToPages(t *busy.T) {
 	f := measured(t, "faults", "-budget", "1ms")
 	f.want(t, "fault/small plain", "fault/small shared", "fault/small again", "fault/small reused", "fault/small copy 300", "fault/small copy 4096")
 	if shared, plain := f.get("fault/small shared"), f.get("fault/small plain"); shared < 2*plain {
@@ -149,7 +159,9 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestTalk(t *testing.T) {
+func TestTalk(t *testing.T) { busy.Attempts(t, tries, talk) }
+
+func talk(t *busy.T) {
 	f := measured(t, "talk")
 	f.want(t, "talk/channel", "talk/pipe", "talk/pages futex", "talk/threads futex",
 		"talk/bulk pipe", "talk/bulk pointer", "talk/bulk copy")
@@ -188,11 +200,13 @@ func TestProcessDiesOfItsThread(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	// A process that was killed from outside did not die of its thread.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	if d, err := faultInThread(ctx, "signal", mib); err == nil {
-		t.Errorf("with a context at its end: %+v", d)
-	}
+	busy.Attempts(t, tries, func(t *busy.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if d, err := faultInThread(ctx, "signal", mib); err == nil {
+			t.Errorf("with a context at its end: %+v", d)
+		}
+	})
 }
 
 // What a measuring process has forked must not outlive it.
@@ -211,16 +225,11 @@ func TestChildrenDieWithTheMeasuringProcess(t *testing.T) {
 		t.Fatalf("the child is not there: %v", err)
 	}
 	m.stop()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	busy.Wait(t, fmt.Sprintf("the end of child %d", child), func() bool {
 		// Who adopts it may take his time to reap it.
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("child %d lives on: %s", child, stat)
-		}
-	}
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
 }
 
 func TestCancelledKeepsWhatWasMeasured(t *testing.T) {

@@ -23,10 +23,11 @@ import (
 )
 
 const (
-	isolationKeys  = 200_000 // enough for a child that lives long enough to be found
+	isolationKeys  = 200_000
+	isolationRate  = "4000000" // bytes a second: the child lives for many seconds unless it is killed
 	isolationTries = 5
-	startLimit     = 10 * time.Second
-	replyLimit     = 10 * time.Second
+	startLimit     = 30 * time.Second
+	replyLimit     = 30 * time.Second
 )
 
 // survival is what became of a server whose forked child was killed.
@@ -63,7 +64,11 @@ func killChild(ctx context.Context, kvd string) (s survival, err error) {
 	if _, err := c.do("SET", "after", "the save"); err != nil {
 		return s, err
 	}
-	// A child may end by itself before it is found.
+	if _, err := c.do("CONFIG", "SET", "save-rate-limit", isolationRate); err != nil {
+		return s, err
+	}
+	// Still a child may end by itself before it is found, on a machine that does not
+	// run this process for so long.
 	for try := 1; s.Status != "err"; try++ {
 		if try > isolationTries {
 			return s, errors.New("every child had ended before it could be killed")
@@ -88,13 +93,16 @@ func killChild(ctx context.Context, kvd string) (s survival, err error) {
 	return s, err
 }
 
+// childLimit is shorter than the child lives, so that one that is there is seen.
+const childLimit = 5 * time.Second
+
 // saveAndKill starts a save, kills its child and asks the server until it knows.
 func (c *client) saveAndKill(ctx context.Context, server int, s *survival) error {
 	if _, err := c.do("BGSAVE", "FORK"); err != nil {
 		return err
 	}
 	var children []int
-	for deadline := time.Now().Add(time.Second); len(children) == 0; children = childrenOf(server) {
+	for deadline := time.Now().Add(childLimit); len(children) == 0; children = childrenOf(server) {
 		if time.Now().After(deadline) {
 			return errors.New("no child of the server is seen (/proc/PID/task/TID/children)")
 		}
