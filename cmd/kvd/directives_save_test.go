@@ -272,7 +272,7 @@ func reachLimit(t *testing.T, k *proc, c *conn, kind string) (end func()) {
 }
 
 func seeMemoryLimit(t *testing.T) {
-	k := start(t, "--save-rate-limit", "100kb")
+	k := start(t, "--save-rate-limit", "10kb")
 	c := k.dial()
 	c.want("OK", "DEBUG", "POPULATE", "120000", "k", "1000")
 	for _, kind := range []string{"thread", "fork"} {
@@ -321,7 +321,7 @@ func seeMemoryLimit(t *testing.T) {
 }
 
 func seeOverrun(t *testing.T) {
-	k := start(t, "--save-rate-limit", "100kb", "--save-memory-limit", "64mb", "--save-overrun", "throttle", "--io-threads", "2")
+	k := start(t, "--save-rate-limit", "10kb", "--save-memory-limit", "64mb", "--save-overrun", "throttle", "--io-threads", "2")
 	c := k.dial()
 	c.want("OK", "DEBUG", "POPULATE", "120000", "k", "1000")
 	for _, kind := range []string{"thread", "fork"} {
