@@ -118,9 +118,11 @@ func (s *Store) item(elem []byte, at int) uint64 {
 // sortItems sorts items by their hashes, and those that have the same by the bytes of their elements. It
 // may return other memory than items has.
 func sortItems(items []uint64, elem func(at int) []byte) []uint64 {
-	if len(items) < radixFrom {
+	switch {
+	case slices.IsSorted(items): // they come from trees
+	case len(items) < radixFrom:
 		slices.Sort(items)
-	} else {
+	default:
 		items = radixSort(items)
 	}
 	for i := 1; i < len(items); i++ {

@@ -45,9 +45,19 @@ const setBulk = 1000
 
 // build makes a set that does not exist a tree of members.
 func (s *Set) build(members *Members) error {
-	if err := s.c.makeTrees(EncTree); err != nil {
+	if err := s.c.makeBulkTrees(len(members.text) + hashKeySize*members.Len()); err != nil {
 		return err
 	}
+	err := firstError(s.fill(members), s.c.save())
+	if err != nil {
+		s.c.remove()
+		s.c.tx.MarkChanged(-1)
+	}
+	return err
+}
+
+// fill makes members the tree, which is empty.
+func (s *Set) fill(members *Members) error {
 	b := tree.NewBuilder(s.c.space(), shapes[TypeSet][0])
 	var buf [setKeyBuffer]byte
 	key := buf[:0]
@@ -60,17 +70,8 @@ func (s *Set) build(members *Members) error {
 		key = append(key, members.At(int(uint32(it)))...)
 		if err := b.Add(key, nil, false); err != nil {
 			b.Abort()
-			s.c.remove()
-			s.c.tx.MarkChanged(-1)
 			return storeError(err)
 		}
 	}
-	root, err := b.Root()
-	if err != nil {
-		s.c.remove()
-		s.c.tx.MarkChanged(-1)
-		return storeError(err)
-	}
-	s.c.tree(0).Root = root
-	return s.c.save()
+	return s.c.built(0, b)
 }

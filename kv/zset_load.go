@@ -298,9 +298,30 @@ func (tx *Tx) StoreZset(db int, key []byte, list []ZsetElement) error {
 	if err := tx.OpenZset(&z, db, key); err != nil {
 		return err
 	}
-	err := z.addAll(list)
+	err := z.store(list)
 	if err != nil && z.c.exists {
 		z.c.remove()
 	}
 	return err
+}
+
+// store adds elements to a set that does not exist.
+func (z *Zset) store(list []ZsetElement) error {
+	size := 0
+	for i := range list {
+		size += binary.MaxVarintLen32 + len(list[i].Member) + scoreKeySize
+	}
+	if int64(len(list)) <= z.c.tx.s.Limits().ZsetEntries || int64(size) > math.MaxUint32 {
+		return z.addAll(list)
+	}
+	f := flatValue{b: make([]byte, 0, size), typ: TypeZset, n: len(list)}
+	for i := range list {
+		f.b = binary.AppendUvarint(f.b, uint64(len(list[i].Member)))
+		f.b = append(f.b, list[i].Member...)
+		f.b = binary.LittleEndian.AppendUint64(f.b, math.Float64bits(list[i].Score))
+	}
+	if err := z.c.makeBulkTrees(2 * len(f.b)); err != nil {
+		return err
+	}
+	return firstError(z.fillFlat(&f), z.c.save())
 }

@@ -120,9 +120,8 @@ func (x *Ctx) parseMpop(i int) (keys [][]byte, end kv.End, count int64, ok bool)
 	if end, ok = x.parseEnd(x.Args[i]); !ok {
 		return nil, 0, 0, false
 	}
-	count = 1
 	for i++; i < len(x.Args); i += 2 {
-		if count != 1 || !is(option(x.Args[i]), "count") || i+1 == len(x.Args) {
+		if count != 0 || !is(option(x.Args[i]), "count") || i+1 == len(x.Args) {
 			x.Err(errSyntax)
 			return nil, 0, 0, false
 		}
@@ -130,7 +129,7 @@ func (x *Ctx) parseMpop(i int) (keys [][]byte, end kv.End, count int64, ok bool)
 			return nil, 0, 0, false
 		}
 	}
-	return keys, end, count, true
+	return keys, end, max(count, 1), true
 }
 
 func cmdLmpop(x *Ctx) {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"math"
 	"slices"
 
 	"kvd/kv"
@@ -40,9 +41,46 @@ func (x *Ctx) eachText(s *kv.Set, fn func(member []byte) bool) {
 	})
 }
 
+// Going through all members of sets side by side takes about as long as a quarter as many look-ups.
+const (
+	lookUpCost = 4
+	mergeFrom  = 1000 // members in all, of the sets
+	mergeSets  = 16
+)
+
+// mergePays tells whether it is less work to merge sets than to look so many members up.
+func mergePays(sets []*kv.Set, lookUps int64) bool {
+	total := int64(0)
+	for _, s := range sets {
+		total += s.Len()
+	}
+	return total >= mergeFrom && len(sets) <= mergeSets && lookUps > total/lookUpCost
+}
+
+// merge calls fn with the members of any of the sets, which are read side by side, until it returns false.
+func merge(sets []*kv.Set, fn func(m *kv.Merger) bool) {
+	var m kv.Merger
+	for _, s := range sets {
+		m.AddSet(s)
+	}
+	for m.Next() && fn(&m) {
+	}
+}
+
 // eachCommon calls fn with the members that all sets have, which must exist.
 func (x *Ctx) eachCommon(sets []*kv.Set, fn func(member []byte) bool) {
 	slices.SortStableFunc(sets, func(a, b *kv.Set) int { return int(a.Len() - b.Len()) })
+	if mergePays(sets, sets[0].Len()*int64(len(sets)-1)) {
+		merge(sets, func(m *kv.Merger) bool {
+			for i := range sets {
+				if _, ok := m.Score(i); !ok {
+					return true
+				}
+			}
+			return fn(m.Member())
+		})
+		return
+	}
 	x.eachText(sets[0], func(m []byte) bool {
 		for _, s := range sets[1:] {
 			if !s.Has(m) {
@@ -60,6 +98,10 @@ func (x *Ctx) eachInAny(sets []*kv.Set, fn func(member []byte) bool) (plain bool
 		x.eachText(sets[0], fn)
 		return false
 	}
+	if mergePays(sets, math.MaxInt64) {
+		merge(sets, func(m *kv.Merger) bool { return fn(m.Member()) })
+		return false
+	}
 	var seen kv.Members
 	for _, s := range sets {
 		x.eachText(s, func(m []byte) bool {
@@ -72,9 +114,8 @@ func (x *Ctx) eachInAny(sets []*kv.Set, fn func(member []byte) bool) (plain bool
 	return false
 }
 
-// eachFirstOnly calls fn with the members of the first set that no other has. It looks each of
-// them up in the others, or else collects the members of these, whichever is less work; Redis
-// decides so by the same formula. plain tells that Redis has taken the members away from
+// eachFirstOnly calls fn with the members of the first set that no other has. Redis looks each of
+// them up in the others, or else takes the members of these away, whichever is less work by its formula. plain tells that Redis has taken the members away from
 // a copy of the first set that is no intset: the result is none either.
 func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) (plain bool) {
 	first, others := sets[0], slices.DeleteFunc(sets[1:], func(s *kv.Set) bool { return !s.Exists() })
@@ -85,7 +126,13 @@ func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) (plain 
 	for _, s := range others {
 		total += s.Len()
 	}
-	if first.Len()*int64(len(others)+1)/2 <= total {
+	lookUps := first.Len()*int64(len(others)+1)/2 <= total
+	if all := append([]*kv.Set{first}, others...); mergePays(all, first.Len()*int64(len(others))) {
+		plain = !lookUps && first.Len() > x.Store.Limits().SetIntset
+		merge(all, func(m *kv.Merger) bool { return x.onlyFirst(m, len(all), !lookUps, &plain, fn) })
+		return plain
+	}
+	if lookUps {
 		slices.SortStableFunc(others, func(a, b *kv.Set) int { return int(b.Len() - a.Len()) })
 		x.eachText(first, func(m []byte) bool {
 			for _, s := range others {
@@ -113,6 +160,25 @@ func (x *Ctx) eachFirstOnly(sets []*kv.Set, fn func(member []byte) bool) (plain 
 	return plain
 }
 
+// onlyFirst is eachFirstOnly for a member of any of n sets. With mark, one of the first set that is no
+// integer makes plain true.
+func (x *Ctx) onlyFirst(m *kv.Merger, n int, mark bool, plain *bool, fn func(member []byte) bool) (more bool) {
+	if _, ok := m.Score(0); !ok {
+		return true
+	}
+	member := m.Member()
+	if mark && !*plain {
+		_, isInt := resp.ParseInt(member)
+		*plain = !isInt
+	}
+	for i := 1; i < n; i++ {
+		if _, ok := m.Score(i); ok {
+			return true
+		}
+	}
+	return fn(member)
+}
+
 // replyMembers replies what op calls its argument with, as a set.
 func (x *Ctx) replyMembers(op algebra, sets []*kv.Set) {
 	at, n := len(x.Client.Out), 0
@@ -130,7 +196,7 @@ func (x *Ctx) replyMembers(op algebra, sets []*kv.Set) {
 func (x *Ctx) storeMembers(op algebra, sets []*kv.Set) {
 	var result kv.Members
 	result.Plain = op(x, sets, func(m []byte) bool {
-		result.Add(m)
+		result.Append(m)
 		return true
 	})
 	if err := x.Tx.StoreSet(x.Client.db, x.Args[1], &result); err != nil {

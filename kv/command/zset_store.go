@@ -247,7 +247,40 @@ func (z *zcombine) run(list *zsetList) (count int64) {
 	return count
 }
 
+// union goes through all sources side by side; many of them are instead collected one by one, lest every
+// member is compared with all.
 func (z *zcombine) union(list *zsetList) {
+	if len(z.sources) > mergeSets {
+		z.collect(list)
+		return
+	}
+	var m kv.Merger
+	for i := range z.sources {
+		if s := &z.sources[i]; s.isSet {
+			m.AddSet(&s.set)
+		} else {
+			m.AddZset(&s.zset)
+		}
+	}
+	for m.Next() {
+		score, first := 0.0, true
+		for i := range z.sources {
+			f, ok := m.Score(i)
+			if !ok {
+				continue
+			}
+			f = zeroForNaN(z.sources[i].weight * f)
+			if !first {
+				f = z.aggregate.add(score, f)
+			}
+			score, first = f, false
+		}
+		list.add(&kv.ZsetElement{Member: m.Member(), Score: score})
+	}
+}
+
+// collect is union by looking members up among those that there have been.
+func (z *zcombine) collect(list *zsetList) {
 	longest := &z.sources[len(z.sources)-1]
 	places := make(map[string]int, longest.len())
 	for i := range z.sources {
