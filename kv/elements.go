@@ -181,6 +181,19 @@ func (it *Item) Elements() Elements { return elementsOf(it.a, it.Type, it.Encodi
 // Packed returns the one block of a small collection.
 func (it *Item) Packed() (b []byte, ok bool) { return blockOf(it.Type, it.Encoding, it.Value) }
 
+// Bytes returns about how many bytes the key takes in the store, without its place in the index.
+func (e *Entry) Bytes() int64 {
+	const head = 12 // of the entry, and what its block has to spare
+	n := int64(len(e.Key)+len(e.Value)) + head
+	if hasTrees(e.Type, e.Encoding) {
+		for i := range shapes[e.Type] {
+			root := headRoot(e.Value, i)
+			n += root.Bytes
+		}
+	}
+	return n
+}
+
 // Len returns the number of elements: of a string, its bytes; of a stream, its entries.
 func (e *Entry) Len() int64 { return lenOf(e.a, e.Type, e.Encoding, e.Value) }
 

@@ -23,6 +23,7 @@ type dump struct {
 	only  int    // the one database to write; -1: all
 	sized []bool // by database: RESIZEDB is written
 	ttl   int    // the version for hashes whose fields expire
+	meter value.Meter
 }
 
 var errStopped = errors.New("save stopped")
@@ -52,7 +53,7 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 					return err
 				}
 			}
-			if err := value.Write(d.enc, &e); err != nil {
+			if err := value.Write(d.enc, &e, &d.meter); err != nil {
 				return err
 			}
 			if n++; n%keysPerReport == 0 {

@@ -40,6 +40,7 @@ type Info struct {
 	CurrentReason     string  // who asked for it; "" if none runs
 	CurrentPhase      string  // "cut", "writing", "syncing", "verifying"; "" if none runs
 	CurrentName       string  // of the snapshot; "" for the dump, or if none runs
+	CurrentShare      float64 // written of what there is to write, by bytes of the store, 0 to 1
 	CurrentETASeconds int64   // -1 if unknown, or none runs
 	CurrentExtraBytes int64   // memory that it costs now
 	CurrentLimitBytes int64   // what that may come to; 0: not limited, or none runs
@@ -115,7 +116,7 @@ func (m *Manager) current(in *Info, r *running, now time.Time) {
 	}
 	in.CurrentSaveKeysDone, in.CurrentSaveKeysTotal = s.progress()
 	in.CurrentExtraBytes, _, in.CurrentCOWBytes, in.CurrentCOWPeakBytes = s.extra()
-	in.CurrentPhase, in.CurrentETASeconds = s.stage(), s.eta(now.Sub(r.begun))
+	in.CurrentPhase, in.CurrentShare, in.CurrentETASeconds = s.stage(), s.share(), s.eta(now.Sub(r.begun))
 	in.CurrentLimitBytes, in.CurrentThrottled = s.o.MemoryLimit, float64(s.throttled.Load())/1000
 	if s.job != nil {
 		in.ChildPID = s.job.Pid()

@@ -151,6 +151,8 @@ type lane struct {
 	db   int
 	part bool // the block that is written next ends in the middle of a record
 	held bool // file.mu is held until the end of the record
+
+	meter value.Meter
 }
 
 // Write implements rdb.Sink.
@@ -185,7 +187,7 @@ func (l *lane) record(e *kv.Entry) error {
 		}
 	}
 	l.part = true
-	err := value.Write(l.enc, e)
+	err := value.Write(l.enc, e, &l.meter)
 	if l.held {
 		if err == nil {
 			err = l.enc.Flush()
@@ -222,6 +224,7 @@ func newCrew(d *dump, file *laneFile, buf []byte, n int, o rdb.EncoderOptions, k
 		size := len(buf) / n
 		l := &lane{file: file, enc: rdb.NewEncoder(buf[i*size:(i+1)*size], o), db: -1}
 		l.enc.Reset(l)
+		l.meter.Done = d.meter.Done
 		c.lanes = append(c.lanes, l)
 	}
 	d.enc = c.lanes[0].enc

@@ -98,7 +98,10 @@ func progressing(t *testing.T, r *rig, engine Engine, done int64) {
 	// As if it had taken so long for what there is.
 	r.clock.Store(1000)
 	in = r.Info()
-	f := float64(in.CurrentSaveKeysDone) / 4000
+	f := in.CurrentShare
+	if keys := float64(in.CurrentSaveKeysDone) / 4000; math.Abs(f-keys) > 0.1 {
+		t.Errorf("%v: %.2f are done, and %.2f of the keys, all of which are equal", engine, f, keys)
+	}
 	if want := 1000 * (1 - f) / f; math.Abs(float64(in.CurrentETASeconds)-want) > 1 || in.CurrentBgsaveSeconds != 1000 ||
 		in.CurrentSaveKeysDone < done || in.CurrentSaveKeysDone > 2000 {
 		t.Errorf("%v: %v s left after %v s, with %.2f done: want %v", engine, in.CurrentETASeconds, in.CurrentBgsaveSeconds, f, want)

@@ -15,6 +15,7 @@ import (
 	"kvd/kv"
 	"kvd/snapshot/internal/fork"
 	"kvd/snapshot/rdb"
+	"kvd/snapshot/value"
 )
 
 // redisVersion is what the file says it was written by: the server whose format
@@ -155,6 +156,8 @@ type saving struct {
 	sink fileSink     // Foreground
 	crew *crew        // Thread, Copy
 	keys atomic.Int64 // not Fork: written so far
+	done atomic.Int64 // the same, in bytes of the store
+	data int64        // bytes of all keys and values when the cut was taken, what is not saved included
 	stop atomic.Bool
 
 	copyBytes int64 // Copy: the size of the copy
@@ -237,6 +240,7 @@ func (s *saving) prepare() (err error) {
 	if err != nil {
 		return fmt.Errorf("buffer: %w", err)
 	}
+	s.data = s.store.Memory().Entries
 	s.dump = dump{
 		ctime: time.Now().Unix(),
 		used:  s.store.Memory().Used,
@@ -244,6 +248,7 @@ func (s *saving) prepare() (err error) {
 		only:  -1,
 		sized: make([]bool, s.store.Databases()),
 		ttl:   rdb.VersionFieldTTL,
+		meter: value.Meter{Done: &s.done},
 	}
 	if s.o.ValkeyFieldExpiry {
 		s.dump.ttl = rdb.VersionValkey
@@ -434,14 +439,39 @@ func (s *saving) verify(ctx context.Context, res *Result) error {
 // eta returns how many seconds the save will take yet if it goes on as in the
 // time spent; -1 if that cannot be told.
 func (s *saving) eta(spent time.Duration) int64 {
-	done, total := s.progress()
-	if s.phase.Load() >= phaseSyncing {
-		return 0
-	}
+	done := s.share()
 	if done <= 0 {
 		return -1
 	}
-	return int64(spent.Seconds() * float64(total-done) / float64(done))
+	return int64(spent.Seconds() * (1 - done) / done)
+}
+
+// share returns how much is written of what there is to write, from 0 to 1: by bytes of the store, since
+// a single key may be most of them.
+func (s *saving) share() float64 {
+	keys, total := s.progress()
+	if s.phase.Load() >= phaseSyncing {
+		return 1
+	}
+	if total == 0 {
+		return 0
+	}
+	done, data := s.done.Load(), s.data
+	if s.job != nil {
+		done = s.job.Work()
+	}
+	if s.o.DB != nil { // how many bytes are in one database nobody has counted
+		all := int64(0)
+		for db := range s.view.Databases() {
+			n, _ := s.view.Counts(db)
+			all += n
+		}
+		data = int64(float64(data) * float64(total) / float64(all))
+	}
+	if data <= 0 {
+		return float64(keys) / float64(total)
+	}
+	return min(float64(done)/float64(data), 1)
 }
 
 // progress returns how many keys are written, and how many there were.

@@ -162,12 +162,13 @@ func (m *Manager) report() {
 	s := r.saving
 	m.mu.Unlock()
 	done, total := s.progress()
+	percent := 100 * s.share()
 	left := "time left unknown"
 	if eta := s.eta(now.Sub(r.begun)); eta >= 0 {
 		left = fmt.Sprintf("about %d seconds left", eta)
 	}
 	extra, _, _, _ := s.extra()
-	m.o.Log.Info(fmt.Sprintf("Background saving: %v, %d of %d keys, extra memory %d MB, %s", s.stage(), done, total, extra>>20, left))
+	m.o.Log.Info(fmt.Sprintf("Background saving: %v, %.1f %%, %d of %d keys, extra memory %d MB, %s", s.stage(), percent, done, total, extra>>20, left))
 }
 
 // addHook has the hook run for a save that has ended.

@@ -93,7 +93,7 @@ func TestReleaseAndStop(t *testing.T) {
 		cause := errors.New("enough")
 		cancel(cause)
 		sv.cancel()
-		if _, err := sv.finish(ctx); !errors.Is(err, cause) || sv.keys.Load() != keysPerReport {
+		if _, err := sv.finish(ctx); !errors.Is(err, cause) || sv.keys.Load() > keysPerReport {
 			t.Errorf("%v: %v after %d keys", engine, err, sv.keys.Load())
 		}
 	}

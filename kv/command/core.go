@@ -196,6 +196,7 @@ type SaveInfo struct {
 	CurrentReason     string  // who asked for it; "" if none runs
 	CurrentPhase      string  // "cut", "writing", "syncing", "verifying"; "" if none runs
 	CurrentName       string  // of the snapshot; "" for the dump, or if none runs
+	CurrentShare      float64 // written of what there is to write, by bytes of the store, 0 to 1
 	CurrentETASeconds int64   // -1 if unknown, or none runs
 	CurrentExtraBytes int64   // memory that it costs now
 	CurrentLimitBytes int64   // what that may come to; 0: not limited, or none runs

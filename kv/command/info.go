@@ -186,7 +186,7 @@ func infoPersistence(x *Ctx, w *infoWriter) {
 	w.num("current_cow_peak", s.CurrentCOWPeakBytes)
 	w.num("current_cow_size", s.CurrentCOWBytes)
 	w.num("current_cow_size_age", s.CurrentCOWAgeSeconds)
-	w.fix2("current_fork_perc", ratio(s.CurrentSaveKeysDone, s.CurrentSaveKeysTotal)*100)
+	w.fix2("current_fork_perc", s.CurrentShare*100)
 	w.num("current_save_keys_processed", s.CurrentSaveKeysDone)
 	w.num("current_save_keys_total", s.CurrentSaveKeysTotal)
 	w.num("rdb_changes_since_last_save", s.ChangesSinceLastSave)

@@ -275,7 +275,7 @@ func cmdSnapshotStatus(x *Ctx) {
 	x.pair("name", s.CurrentName)
 	x.field64("keys-done", s.CurrentSaveKeysDone)
 	x.field64("keys-total", s.CurrentSaveKeysTotal)
-	x.double("percent", ratio(s.CurrentSaveKeysDone, s.CurrentSaveKeysTotal)*100)
+	x.double("percent", s.CurrentShare*100)
 	x.field64("eta-seconds", s.CurrentETASeconds)
 	x.field64("elapsed-seconds", s.CurrentBgsaveSeconds)
 	x.field64("extra-bytes", s.CurrentExtraBytes)

@@ -235,7 +235,7 @@ func TestSlowSnapshotsHoldUpOneClientOnly(t *testing.T) {
 var someSave = SaveInfo{
 	BgsaveInProgress: true, CurrentType: "fork", LastType: "thread", LastBgsaveOK: false, Scheduled: true, ChildPID: 4711,
 	CurrentSaveKeysDone: 25, CurrentSaveKeysTotal: 100, CurrentBgsaveSeconds: 12, ChangesSinceLastSave: 5, LastSaveUnix: 1700000000, Saves: 9,
-	CurrentReason: "save point", CurrentPhase: "writing", CurrentName: "nightly", CurrentETASeconds: 36, CurrentExtraBytes: 1000,
+	CurrentReason: "save point", CurrentPhase: "writing", CurrentName: "nightly", CurrentShare: 0.25, CurrentETASeconds: 36, CurrentExtraBytes: 1000,
 	CurrentLimitBytes: 5000, CurrentThrottled: 0.25, LastReason: "BGSAVE", LastAutoReason: "huge pages:\r\nfork", LastVerified: "full",
 	LastKeys: 77, LastBytes: 7700, LastSeconds: 1.5, LastVerifySeconds: 0.125, LastPauseUsec: 80, LatestForkUsec: 60, LastExtraMemoryPeak: 4000,
 	LastCOWBytes: 3000, LastCOWFaults: 33, LastLimitReached: true, LastHook: "exit status 3", LastError: "no\nspace", TotalForks: 4, LastLoadKeysLoaded: 8,

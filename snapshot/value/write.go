@@ -25,6 +25,7 @@ type source struct {
 	one    bool // it is one block
 	elems  kv.Elements
 	stream kv.StreamView
+	meter  *Meter // nil where nobody watches
 }
 
 func ofEntry(e *kv.Entry) (s source) {
@@ -61,17 +62,32 @@ func ofItem(it *kv.Item) (s source) {
 // plain tells whether it is a string in one piece.
 func (s *source) plain() bool { return s.typ == kv.TypeString && s.enc != kv.EncChunks }
 
-// Write writes a key of a View. The errors are the encoder's, and ErrType.
-func Write(enc *rdb.Encoder, e *kv.Entry) error {
+// Write writes a key of a View and counts it in m. The errors are the encoder's, and ErrType.
+func Write(enc *rdb.Encoder, e *kv.Entry, m *Meter) error {
+	watched := m.Done != nil
+	if watched {
+		m.begin(e.Bytes(), 1)
+	}
 	if e.Type == kv.TypeString && e.Encoding != kv.EncChunks {
+		if watched {
+			m.end()
+		}
 		return enc.String(e.Key, e.Value, e.ExpireAt)
 	}
 	s := ofEntry(e)
+	if watched {
+		m.begin(m.size, s.partsOf())
+		s.meter = m
+	}
 	t, first := s.rdbType(enc)
 	if err := enc.Key(t, e.Key, e.ExpireAt); err != nil {
 		return err
 	}
-	return s.write(enc, t, first)
+	err := s.write(enc, t, first)
+	if watched {
+		m.end()
+	}
+	return err
 }
 
 // Size returns how many bytes a key takes besides the key itself, to judge whether it fits
@@ -125,6 +141,7 @@ func (s *source) rdbType(enc *rdb.Encoder) (t rdb.Type, first int64) {
 func (s *source) firstExpiry() (first int64) {
 	var e kv.Element
 	for it := s.elems; it.Next(&e); {
+		s.meter.pass(partLooked)
 		if e.ExpireAt != kv.NoExpiry && (first == 0 || e.ExpireAt < first) {
 			first = e.ExpireAt
 		}
@@ -144,7 +161,7 @@ func (s *source) write(enc *rdb.Encoder, t rdb.Type, first int64) error {
 	case rdb.TypeHashMetadata, rdb.TypeHash2:
 		return s.writeExpiring(enc, t, first)
 	case rdb.TypeStreamListpacks2:
-		return writeStream(enc, &s.stream)
+		return s.writeStream(enc)
 	}
 	if err := enc.Len(uint64(s.length)); err != nil {
 		return err
@@ -154,6 +171,7 @@ func (s *source) write(enc *rdb.Encoder, t rdb.Type, first int64) error {
 		err error
 	)
 	for err == nil && s.elems.Next(&e) {
+		s.meter.pass(partWritten)
 		if err = enc.Value(&e.Member); err != nil {
 			break
 		}
@@ -177,6 +195,7 @@ func (s *source) writeString(enc *rdb.Encoder) error {
 	}
 	var e kv.Element
 	for s.elems.Next(&e) {
+		s.meter.pass(partWritten)
 		if err := enc.Part(e.Member.Text); err != nil {
 			return err
 		}
@@ -195,6 +214,7 @@ func (s *source) writeList(enc *rdb.Encoder) error {
 	var e kv.Element
 	enc.StartNodes()
 	for it := s.elems; it.Next(&e); {
+		s.meter.pass(partLooked)
 		enc.CountNode(&e.Member)
 	}
 	if err := enc.Len(enc.Nodes()); err != nil {
@@ -202,6 +222,7 @@ func (s *source) writeList(enc *rdb.Encoder) error {
 	}
 	enc.StartNodes()
 	for s.elems.Next(&e) {
+		s.meter.pass(partWritten)
 		if err := enc.AddNode(&e.Member); err != nil {
 			return err
 		}
@@ -221,6 +242,7 @@ func (s *source) writeExpiring(enc *rdb.Encoder, t rdb.Type, first int64) error 
 	err := enc.Len(uint64(s.length))
 	var e kv.Element
 	for err == nil && s.elems.Next(&e) {
+		s.meter.pass(partWritten)
 		if !valkey {
 			ttl := uint64(0) // relative to the earliest; 0 means none
 			if e.ExpireAt != kv.NoExpiry {
@@ -242,10 +264,12 @@ func (s *source) writeExpiring(enc *rdb.Encoder, t rdb.Type, first int64) error 
 }
 
 // writeStream writes a stream: blocks, header, groups.
-func writeStream(enc *rdb.Encoder, v *kv.StreamView) error {
+func (s *source) writeStream(enc *rdb.Encoder) error {
+	v := &s.stream
 	var n kv.StreamNode
 	err := enc.Len(uint64(v.Nodes))
 	for it := v.AllNodes(); err == nil && it.Next(&n); {
+		s.meter.pass(partWritten)
 		_ = enc.Str(n.Key) // errors stick
 		err = enc.Str(n.Listpack)
 	}
@@ -257,7 +281,7 @@ func writeStream(enc *rdb.Encoder, v *kv.StreamView) error {
 	err = enc.Len(uint64(v.Groups))
 	var g kv.StreamGroup
 	for it := v.AllGroups(); err == nil && it.Next(&g); {
-		err = writeGroup(enc, v, &g)
+		err = s.writeGroup(enc, &g)
 	}
 	return err
 }
@@ -268,7 +292,8 @@ func writeID(enc *rdb.Encoder, id kv.StreamID) error {
 }
 
 // writeGroup writes a consumer group: what is pending, then who has it.
-func writeGroup(enc *rdb.Encoder, v *kv.StreamView, g *kv.StreamGroup) error {
+func (s *source) writeGroup(enc *rdb.Encoder, g *kv.StreamGroup) error {
+	v := &s.stream
 	_ = enc.Str(g.Name)
 	_ = writeID(enc, g.Last)
 	_ = enc.Len(uint64(g.EntriesRead))

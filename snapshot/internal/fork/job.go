@@ -59,6 +59,16 @@ func (j *Job) Progress() (keys, bytes int64, phase Phase) {
 	return j.page.Keys.Load(), j.page.Bytes.Load(), j.page.Phase()
 }
 
+// Work returns Page.Work: of the moment while the child runs, the last one after its end.
+func (j *Job) Work() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.page == nil {
+		return j.result.Work
+	}
+	return j.page.Work.Load()
+}
+
 // Page returns the page that the body will get, so that what it needs can be
 // wired up before the clone. It must not be used after Close.
 func (j *Job) Page() *Page { return j.page }

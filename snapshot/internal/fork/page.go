@@ -39,6 +39,7 @@ const doneMagic = 0x6b76_646f_6b21_0001
 type Page struct {
 	Keys  atomic.Int64 // keys written so far
 	Bytes atomic.Int64 // bytes written so far
+	Work  atomic.Int64 // how much of it is done, in the body's own units
 
 	// Figures are for the body's own results, such as a checksum or counts.
 	Figures [16]atomic.Uint64
@@ -91,6 +92,6 @@ func (p *Page) Write(fd int, b []byte) syscall.Errno {
 }
 
 // progress changes whenever the child does anything that it reports.
-func (p *Page) progress() [3]uint64 {
-	return [3]uint64{uint64(p.Keys.Load()), uint64(p.Bytes.Load()), p.beat.Load()}
+func (p *Page) progress() [4]uint64 {
+	return [4]uint64{uint64(p.Keys.Load()), uint64(p.Bytes.Load()), uint64(p.Work.Load()), p.beat.Load()}
 }

@@ -49,9 +49,9 @@ type Result struct {
 	Err     error // nil: the done-record is there and the exit status is 0
 	Warning error // niceness or OOM score could not be set
 
-	Keys, Bytes int64      // as the page said at the end
-	Figures     [16]uint64 // the same
-	Copied      int64      // bytes copied by the kernel, seen by the child at its end; -1: unknown
+	Keys, Bytes, Work int64      // as the page said at the end
+	Figures           [16]uint64 // the same
+	Copied            int64      // bytes copied by the kernel, seen by the child at its end; -1: unknown
 
 	CloneDuration time.Duration // clone(2) alone
 	Runtime       time.Duration // from the clone to the end of the child
@@ -197,7 +197,7 @@ func (j *Job) watch(ended <-chan exitInfo) (info exitInfo, cause error) {
 // finish publishes the result.
 func (j *Job) finish(info exitInfo, cause error, took time.Duration) {
 	p := j.page
-	r := Result{Warning: j.warning, Keys: p.Keys.Load(), Bytes: p.Bytes.Load(), Copied: p.copied.Load(),
+	r := Result{Warning: j.warning, Keys: p.Keys.Load(), Bytes: p.Bytes.Load(), Work: p.Work.Load(), Copied: p.copied.Load(),
 		CloneDuration: j.took, Runtime: took, CPU: info.cpu, StatusKnown: info.known, Status: info.ws}
 	for i := range p.Figures {
 		r.Figures[i] = p.Figures[i].Load()
