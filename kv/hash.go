@@ -244,6 +244,11 @@ func (h *Hash) Save() error {
 	if h.changes == 0 && h.expired == 0 && !h.touched {
 		return nil
 	}
+	if h.ttls && !h.c.isTree() && packed.First(block) >= 0 {
+		h.block = block
+		h.dropTTLs()
+		block, h.block = h.block, nil
+	}
 	var err error
 	switch {
 	case h.c.isTree():
@@ -260,6 +265,7 @@ func (h *Hash) Save() error {
 		err = h.c.setPacked(EncListpack, block)
 	}
 	if err != nil {
+		h.ttls = !h.c.isTree() && h.c.enc == EncListpackEx
 		return err
 	}
 	if h.changes != 1 {

@@ -93,6 +93,31 @@ func (h *Hash) addTTLs() {
 	h.block, h.ttls = b, true
 }
 
+// dropTTLs takes that room away if no field expires any more: a hash with it makes a dump one that older
+// servers do not read.
+func (h *Hash) dropTTLs() {
+	b := h.block
+	for at := packed.First(b); at >= 0; {
+		at = packed.Next(b, packed.Next(b, at))
+		if ttl := packed.Get(b, at); ttl.Int != NoExpiry {
+			return
+		}
+		at = packed.Next(b, at)
+	}
+	old := append([]byte(nil), b...)
+	b = packed.AppendNew(b[:0])
+	var text []byte
+	for at := packed.First(old); at >= 0; at = packed.Next(old, at) {
+		for range 2 {
+			v := packed.Get(old, at)
+			text = v.Append(text[:0])
+			b = packed.Append(b, text)
+			at = packed.Next(old, at)
+		}
+	}
+	h.block, h.ttls = b, false
+}
+
 // setPacked is Set for a hash in one block, which it may become too big for.
 func (h *Hash) setPacked(field, value []byte, expireAt int64) (added bool, err error) {
 	h.edit()

@@ -129,7 +129,7 @@ func printDamage(w io.Writer, rep *snapshot.VerifyReport, err error) {
 		fmt.Fprintf(w, "[additional info] Reading key '%s'\n", printable(string(p.Key)))
 	}
 	if p.HasType {
-		fmt.Fprintf(w, "[additional info] Reading type %d (%s)\n", byte(p.Type), p.Type)
+		fmt.Fprintf(w, "[additional info] Reading type %d (%s)\n", byte(p.Type), p.Type.NameIn(rep.Version))
 	}
 	fmt.Fprintf(w, "[additional info] In database %d, in the record that begins at offset %d\n", p.DB, p.Start)
 }
@@ -138,11 +138,11 @@ func printDamage(w io.Writer, rep *snapshot.VerifyReport, err error) {
 func printCounts(w io.Writer, rep *snapshot.VerifyReport) {
 	fmt.Fprintf(w, "[info] %d keys read\n[info] %d expires\n[info] %d already expired\n", rep.Keys, rep.Expires, rep.Expired)
 	fmt.Fprintf(w, "[info] %d bytes of keys, %d bytes of values, RDB version %d\n", rep.KeyBytes, rep.ValueBytes, rep.Version)
-	printTypes(w, "all databases", &rep.Counts)
+	printTypes(w, "all databases", &rep.Counts, rep.Version)
 	for i := range rep.Databases {
 		d := &rep.Databases[i]
 		fmt.Fprintf(w, "[info] db%d: %s\n", d.DB, countsLine(&d.Counts))
-		printTypes(w, "db"+strconv.Itoa(d.DB), &d.Counts)
+		printTypes(w, "db"+strconv.Itoa(d.DB), &d.Counts, rep.Version)
 	}
 	if rep.Empty > 0 {
 		fmt.Fprintf(w, "[info] %d collections without elements, which a load leaves out\n", rep.Empty)
@@ -157,10 +157,10 @@ func countsLine(c *snapshot.Counts) string {
 }
 
 // printTypes prints the keys by type: as TYPE names them, and by how they are stored where that differs.
-func printTypes(w io.Writer, where string, c *snapshot.Counts) {
+func printTypes(w io.Writer, where string, c *snapshot.Counts, version int) {
 	byType, stored := map[string]int64{}, map[string][]string{}
 	for _, t := range c.Types {
-		name := t.Type.String()
+		name := t.Type.NameIn(version)
 		short, _, _ := strings.Cut(name, "-")
 		byType[short] += t.Keys
 		if name != short {
