@@ -58,6 +58,7 @@ var policy = map[string]struct {
 	"bench/internal/contest":  {project: []string{"bench/internal/scenario"}},
 	"bench/internal/host":     {project: []string{"bench/internal/result"}, external: []string{"github.com/tidwall/redcon", "golang.org/x/sys/unix"}},
 	"bench/internal/load":     {project: []string{"bench/internal/result"}, external: []string{"github.com/HdrHistogram/hdrhistogram-go", "github.com/tidwall/redcon", "golang.org/x/sys/unix"}},
+	"bench/internal/noise":    {}, // tests only
 	"bench/internal/peer":     {project: []string{"kv", "kv/command", "kv/config", "kv/server", "snapshot/rdb"}, external: []string{"github.com/cockroachdb/pebble/v2", "golang.org/x/sys/unix"}},
 	"bench/internal/report":   {project: []string{"bench/internal/result", "bench/internal/scenario", "bench/internal/store"}, external: []string{"github.com/HdrHistogram/hdrhistogram-go", "gonum.org/v1/plot"}},
 	"bench/internal/result":   {},

@@ -110,7 +110,7 @@ func TestFreedInSlices(t *testing.T) {
 	now.Store(1000)
 	freeing := int64(0)
 	for attempts := 0; freeing < before/2; attempts++ { // the cron may come in between
-		if attempts == 100 {
+		if attempts == 20 {
 			t.Fatalf("of %d bytes %d are being freed", before, freeing)
 		}
 		fill()

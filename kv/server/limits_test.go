@@ -111,7 +111,6 @@ func TestTimeout(t *testing.T) {
 func idleAndBusy(t *testing.T, s *testServer) bool {
 	start := time.Now()
 	idle, busy := s.dial(), s.dial()
-	idle.do("PING")
 	closed := make(chan time.Time, 1)
 	go func() {
 		idle.ended()
