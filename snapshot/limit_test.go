@@ -119,7 +119,7 @@ func TestLimitAborts(t *testing.T) {
 	for _, engine := range limited() {
 		s := blockStore(t, megabytes)
 		r := newRig(t, s, engine)
-		r.change(func(s *Settings) { s.MemoryLimit, s.RateLimit, s.NoCompress = 1, 1<<20, true })
+		r.change(func(s *Settings) { s.MemoryLimit, s.RateLimit, s.NoCompress = 1, 1<<10, true })
 
 		// The writers are held through the Manager, and let go.
 		w := newReplacers(step, noEnd)
