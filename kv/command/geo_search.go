@@ -195,7 +195,7 @@ func (g *geoSearch) find(x *Ctx, z *kv.Zset) (found []geoFound) {
 	if g.any {
 		limit = g.count
 	}
-	var members zsetList
+	var members byteRoom
 	full := func() bool { return limit > 0 && int64(len(found)) >= limit }
 	cells := g.shape.cells()
 	last := 0

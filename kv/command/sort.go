@@ -132,8 +132,7 @@ func (x *Ctx) sort(mayStore bool) {
 			x.Err(errSortScore)
 			return
 		}
-		orderBy(&o, list)
-		list = list[from:to]
+		list = orderBy(&o, list, from, to)
 	}
 	if o.store != nil {
 		x.storeSorted(&o, list)
@@ -220,15 +219,17 @@ func (x *Ctx) weigh(o *sortOptions, list []*sortItem) bool {
 		return true
 	}
 	fine := true
+	by := parsePattern(o.by)
+	var texts byteRoom
 	for _, item := range list {
 		v, ok := item.elem, true
 		if o.by != nil {
-			v, ok = x.patternValue(o.by, &item.elem)
+			v, ok = x.patternValue(&by, &item.elem)
 		}
 		switch {
 		case !ok:
 		case o.alpha:
-			item.text = v.Append([]byte{})
+			item.text = texts.value(&v)
 		case v.IsInt:
 			item.score = float64(v.Int)
 		default:
@@ -240,35 +241,50 @@ func (x *Ctx) weigh(o *sortOptions, list []*sortItem) bool {
 	return fine
 }
 
-// patternValue returns what a pattern of BY or GET stands for when * is replaced by an element:
-// the string at a key, or with -> a field of the hash there. "#" is the element itself.
-func (x *Ctx) patternValue(pattern []byte, elem *packed.Value) (v packed.Value, ok bool) {
-	if len(option(pattern)) == 1 && pattern[0] == '#' {
-		return *elem, true
-	}
+// sortPattern is a pattern of BY or GET: the string at a key, or with -> a field of the hash there.
+type sortPattern struct {
+	element       bool // "#": the element itself
+	constant      bool // without a *: nothing
+	before, after []byte
+	field         []byte // nil: no hash
+}
+
+func parsePattern(pattern []byte) (p sortPattern) {
 	star := bytes.IndexByte(option(pattern), '*')
+	if len(option(pattern)) == 1 && pattern[0] == '#' {
+		return sortPattern{element: true}
+	}
 	if star < 0 {
+		return sortPattern{constant: true}
+	}
+	p.before, p.after = pattern[:star], pattern[star+1:]
+	// Redis looks for -> as C does: not behind a zero byte, and not at the end.
+	if i := bytes.Index(option(p.after), []byte("->")); i >= 0 && i+2 < len(p.after) && p.after[i+2] != 0 {
+		p.after, p.field = p.after[:i], p.after[i+2:]
+	}
+	return p
+}
+
+// patternValue returns what a pattern stands for when * is replaced by an element.
+func (x *Ctx) patternValue(p *sortPattern, elem *packed.Value) (v packed.Value, ok bool) {
+	switch {
+	case p.element:
+		return *elem, true
+	case p.constant:
 		return v, false
 	}
-	// Redis looks for -> as C does: not behind a zero byte, and not at the end.
-	keyEnd, field := len(pattern), []byte(nil)
-	if i := bytes.Index(option(pattern[star+1:]), []byte("->")); i >= 0 {
-		if at := star + 1 + i; at+2 < len(pattern) && pattern[at+2] != 0 {
-			keyEnd, field = at, pattern[at+2:]
-		}
-	}
-	x.Scratch = append(x.Scratch[:0], pattern[:star]...)
+	x.Scratch = append(x.Scratch[:0], p.before...)
 	x.Scratch = elem.Append(x.Scratch)
-	x.Scratch = append(x.Scratch, pattern[star+1:keyEnd]...)
+	x.Scratch = append(x.Scratch, p.after...)
 	it, ok := x.lookupRead(x.Scratch)
 	switch {
 	case !ok:
 		return v, false
-	case field != nil:
+	case p.field != nil:
 		if it.Type != kv.TypeHash {
 			return v, false
 		}
-		v, ok, err := x.Tx.HashGet(x.Client.db, x.Scratch, field)
+		v, ok, err := x.Tx.HashGet(x.Client.db, x.Scratch, p.field)
 		return v, ok && err == nil
 	case it.Type != kv.TypeString:
 		return v, false
@@ -293,12 +309,16 @@ func wholeString(it *kv.Item) []byte {
 // eachSorted calls fn with what the command returns for the elements; nil is a value that
 // does not exist.
 func (x *Ctx) eachSorted(o *sortOptions, list []*sortItem, fn func(v *packed.Value)) {
+	patterns := make([]sortPattern, len(o.get))
+	for i := range patterns {
+		patterns[i] = parsePattern(o.get[i])
+	}
 	for _, item := range list {
 		if len(o.get) == 0 {
 			fn(&item.elem)
 		}
-		for _, pattern := range o.get {
-			if v, ok := x.patternValue(pattern, &item.elem); ok {
+		for i := range patterns {
+			if v, ok := x.patternValue(&patterns[i], &item.elem); ok {
 				fn(&v)
 			} else {
 				fn(nil)
@@ -321,11 +341,12 @@ func (x *Ctx) replySorted(o *sortOptions, list []*sortItem) {
 // storeSorted makes the key of STORE a list of the result, or deletes it if there is none, and
 // replies the length.
 func (x *Ctx) storeSorted(o *sortOptions, list []*sortItem) {
-	var elems [][]byte
+	elems := make([][]byte, 0, len(list)*max(len(o.get), 1))
+	var texts byteRoom
 	x.eachSorted(o, list, func(v *packed.Value) {
 		text := []byte{}
 		if v != nil {
-			text = v.Append(text)
+			text = texts.value(v)
 		}
 		elems = append(elems, text)
 	})

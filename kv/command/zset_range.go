@@ -262,22 +262,11 @@ func (x *Ctx) storeZset(key []byte, list []kv.ZsetElement, changes int64) {
 // zsetList collects elements in memory of its own.
 type zsetList struct {
 	elements []kv.ZsetElement
-	room     []byte
+	room     byteRoom
 }
 
 func (l *zsetList) add(e *kv.ZsetElement) {
-	l.elements = append(l.elements, kv.ZsetElement{Member: l.keep(e.Member), Score: e.Score})
-}
-
-// keep returns a copy of b. Copies lie in pieces of memory, so that there are few of these.
-func (l *zsetList) keep(b []byte) []byte {
-	const minPiece, maxPiece = 256, 64 << 10
-	if len(b) > cap(l.room)-len(l.room) {
-		l.room = make([]byte, 0, max(len(b), min(max(2*cap(l.room), minPiece), maxPiece)))
-	}
-	n := len(l.room)
-	l.room = append(l.room, b...)
-	return l.room[n:len(l.room):len(l.room)]
+	l.elements = append(l.elements, kv.ZsetElement{Member: l.room.keep(e.Member), Score: e.Score})
 }
 
 func cmdZcount(x *Ctx) {
