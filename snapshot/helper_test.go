@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +237,10 @@ func sameDescriptors(t testing.TB, before int) {
 	}
 	t.Errorf("%d descriptors before, %d after", before, after)
 }
+
+// tidyHeap gives back what Go's heap does not need, of the tests before too. If the runtime did that beside a
+// forked child, the child would be left with the pages, and they would count as memory that the save costs.
+func tidyHeap() { debug.FreeOSMemory() }
 
 // leastAllocs returns how many allocations a call of fn makes. The runtime counts those of the whole process, so
 // what others do meanwhile is told from what fn does by trying again.

@@ -139,6 +139,7 @@ func TestLimitAborts(t *testing.T) {
 		const limit = MinMemoryLimit        // what 1 is raised to
 		const most = limit + 16<<20         // more is not written, however late the watcher comes
 		w = newReplacers(step, int64(most)) // most of which is kept
+		tidyHeap()
 		r.start(engine.String())
 		if in := r.Info(); in.CurrentLimitBytes != limit || in.CurrentThrottled != 0 {
 			t.Errorf("%v: %+v", engine, in)
@@ -219,6 +220,7 @@ func startLimited(t *testing.T, s *kv.Store, w *replacers, o Options) *limitedRu
 	t.Cleanup(l.forker.Close)
 	l.intact = oldDump(t, l.path)
 	o.NoCompress, o.HoldWrites = true, w.hold
+	tidyHeap()
 	var err error
 	if l.sv, err = begin(s, l.path, o, l.forker); err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ func sumView(v *kv.View, e *kv.Entry) (keys int64, sum uint64) {
 // forkSum takes a ModeFork View and has a child wait with it.
 func forkSum(t *testing.T, s *kv.Store, forker *fork.Forker, policy kv.WritePolicy) *childSum {
 	t.Helper()
+	tidyHeap()
 	c := &childSum{}
 	var entry kv.Entry // not on the child's stack, where it would have to be moved
 	var err error
