@@ -441,7 +441,8 @@ func TestSamplesThatWaitCostNothing(t *testing.T) {
 		wait(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.samples) >= count })
 		took := time.Since(begin)
 		samples := m.Stop()
-		if took > (count-1)*longestIdle || samples[len(samples)-1].DeferredBytes != 7 {
+		// The first two follow each other at once; the others would be put off.
+		if took > (count-2)*longestIdle || samples[len(samples)-1].DeferredBytes != 7 {
 			t.Errorf("%d samples in %v: %+v", len(samples), took, samples)
 		}
 	})

@@ -218,10 +218,12 @@ func TestSetsShareFsyncs(t *testing.T) {
 
 	c := proc.dial()
 	c.want("OK", "CONFIG", "SET", "appendfsync", "no")
-	disk.stuck.Lock()
-	c.want("OK", "SET", "a", "b") // or it would wait for ever
-	c.want("1", "DEL", "a")
-	disk.stuck.Unlock()
+	func() {
+		disk.stuck.Lock()
+		defer disk.stuck.Unlock()
+		c.want("OK", "SET", "a", "b") // or it would wait until the client gives up
+		c.want("1", "DEL", "a")
+	}()
 	c.want("OK", "SET", "a", "b")
 	before := disk.syncs.Load()
 	c.want("OK", "CONFIG", "SET", "appendfsync", "always")
