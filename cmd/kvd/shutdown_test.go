@@ -143,7 +143,7 @@ func TestShutdownWhileLoading(t *testing.T) {
 			if left := temps(k.dir); len(left) > 0 {
 				t.Errorf("%s: left behind: %v", how, left)
 			}
-			return !loaded
+			return !loaded || t.Failed()
 		})
 	}
 }
