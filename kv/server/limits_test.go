@@ -106,8 +106,8 @@ func TestTimeout(t *testing.T) {
 }
 
 // idleAndBusy has a client that is idle until it is closed, and a busy one. It tells whether that one
-// was served all the time; if not, it must have been silent for long, as on a machine that has no
-// time for it.
+// was served all the time; if not, one of its commands must have taken long, as on a machine that has no
+// time for it or for the server.
 func idleAndBusy(t *testing.T, s *testServer) bool {
 	start := time.Now()
 	idle, busy := s.dial(), s.dial()
@@ -116,13 +116,14 @@ func idleAndBusy(t *testing.T, s *testServer) bool {
 		idle.ended()
 		closed <- time.Now()
 	}()
+	longest := time.Duration(0)
 	for last := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		_, err := io.WriteString(busy.Conn, encode("PING"))
 		if err == nil {
 			_, err = busy.r.ReadString('\n')
 		}
-		if silent := time.Since(last); err != nil && silent < 700*time.Millisecond {
-			t.Fatal("closed after it was silent for ", silent, ": ", err)
+		if longest = max(longest, time.Since(last)); err != nil && longest < 700*time.Millisecond {
+			t.Fatal("closed, though never silent for longer than ", longest, ": ", err)
 		}
 		last = time.Now()
 		if err == nil && len(closed) == 0 {
@@ -191,8 +192,9 @@ func TestSoftLimit(t *testing.T) {
 	w := s.dial()
 	w.do("SET", "k", strings.Repeat("v", 100_000))
 	start := time.Now()
-	_, _ = io.WriteString(w.Conn, strings.Repeat(encode("GET", "k"), 1000))
-	eventually(t, "client closed", func() bool { return s.Count() == 0 })
+	slow := s.dial() // another one: for w the loop may go on with an earlier time
+	_, _ = io.WriteString(slow.Conn, strings.Repeat(encode("GET", "k"), 1000))
+	eventually(t, "client closed", func() bool { return s.Count() == 1 && s.log.has("overcoming of output buffer limits") })
 	if d := time.Since(start); d < 900*time.Millisecond {
 		t.Fatal("closed after", d)
 	}
