@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"kvd/kv/internal/arena"
+	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 	"kvd/kv/internal/tree"
 )
@@ -69,6 +70,7 @@ type coll struct {
 	value    []byte // the one block, borrowed
 	big      *bigTree
 	id       uint32
+	own      *owner // nil where the entry may be written to
 	roots    [maxTrees]tree.Tree
 	tailBuf  [maxTail]byte
 }
@@ -106,6 +108,9 @@ func (c *coll) read(p keyspace.Pos) error {
 // openTrees opens the trees of a head.
 func (c *coll) openTrees(head []byte) {
 	c.treed, c.id = true, headID(head)
+	if c.own = nil; !c.sh.guard.Mode.Overwrites() {
+		c.own = &owner{tx: c.tx, place: place{c.sh, c.t, c.db, c.h, c.key}}
+	}
 	space := c.space()
 	for i := range shapes[c.typ] {
 		c.roots[i] = tree.Open(space, shapes[c.typ][i], headRoot(head, i))
@@ -114,13 +119,84 @@ func (c *coll) openTrees(head []byte) {
 }
 
 // space returns where the trees' nodes are.
-func (c *coll) space() tree.Space {
+func (c *coll) space() (sp tree.Space) {
+	if c.own != nil {
+		sp.Owner = c.own
+	}
 	if c.id == 0 {
-		return tree.Space{Heap: c.t.Nodes(), Guard: &c.sh.guard}
+		sp.Heap, sp.Guard = c.t.Nodes(), &c.sh.guard
+		return sp
 	}
 	c.big = c.sh.bigs.of[c.db][c.id]
 	c.big.enter(c.tx.s, c.sh)
-	return tree.Space{Heap: c.big.heap, Guard: &c.big.guard}
+	sp.Heap, sp.Guard = c.big.heap, &c.big.guard
+	return sp
+}
+
+// owner has the entry of a collection copied before its trees are changed, where a cut may
+// protect it: when they have been changed there is no way back, and the new roots must be saved.
+type owner struct {
+	place
+	tx    *Tx
+	ready bool
+}
+
+// Ready makes sure that save finds an entry that it may write to, and needs no memory.
+func (o *owner) Ready() error {
+	if o.ready {
+		return nil
+	}
+	p, ok := o.t.Lookup(o.h, o.key)
+	if !ok {
+		return nil
+	}
+	var e keyspace.Entry
+	o.t.Read(p, &e)
+	err := o.t.Rewrite(o.h, p, e.Kind, e.Value, o.tx.seconds())
+	o.tx.s.publish(o.sh, o.db, o.t) // the index may have grown even so
+	o.ready = err == nil
+	return storeError(err)
+}
+
+// ready is Ready of the owner, if the collection needs one.
+func (c *coll) ready() error {
+	if c.own == nil {
+		return nil
+	}
+	return c.own.Ready()
+}
+
+// setAside sets memory aside, where a cut holds back what is replaced, before several trees are
+// changed: if there is none for the second, what was done to the first is undone, and that may take some. It
+// must be given back before that, or when all is done.
+func (c *coll) setAside() (a aside, err error) {
+	heap, guard := c.t.Nodes(), &c.sh.guard
+	if c.big != nil {
+		heap, guard = c.big.heap, &c.big.guard
+	}
+	if guard.Mode == cut.None {
+		return a, nil
+	}
+	a.heap = heap
+	a.ref, err = heap.Alloc(spare)
+	return a, storeError(err)
+}
+
+// aside is memory that is set aside; the zero one is none.
+type aside struct {
+	heap *arena.Heap
+	ref  arena.Ref
+}
+
+// spare is the size of an aside, in bytes.
+const spare = 256 << 10
+
+// give gives it back, if that was not done.
+func (a *aside) give() {
+	if a.ref != 0 {
+		a.heap.Free(a.ref)
+		a.ref = 0
+	}
 }
 
 // isTree tells whether the collection is trees.
@@ -214,8 +290,12 @@ func (c *coll) makeTrees(enc Encoding) error {
 	return nil
 }
 
-// save keeps what has changed in the trees and the tail. It counts as one change.
+// save keeps what has changed in the trees and the tail. It counts as one change. It fails only
+// where nothing but the tail has changed: what changes trees makes ready first.
 func (c *coll) save() error {
+	if err := c.ready(); err != nil {
+		return err
+	}
 	s := c.tx.s
 	if c.id == 0 {
 		c.promote()

@@ -197,16 +197,6 @@ func (c *coll) saveAsIs() error {
 	return ErrNoMemory
 }
 
-// ready makes sure that save finds no entry that a cut protects: it may then write to it
-// and needs no memory.
-func (c *coll) ready() error {
-	p, _ := c.t.Lookup(c.h, c.key)
-	var head [maxHead]byte
-	err := c.t.Rewrite(c.h, p, c.kind(), c.head(&head), c.tx.seconds())
-	c.tx.s.publish(c.sh, c.db, c.t)
-	return storeError(err)
-}
-
 // overlay returns the chunk at byte at of a string: data at byte off over the present
 // one, which has old bytes.
 func (c *coll) overlay(dst []byte, at, old, off int64, data []byte) []byte {
@@ -233,13 +223,10 @@ func (c *coll) overlay(dst []byte, at, old, off int64, data []byte) []byte {
 	return dst
 }
 
-// spare is memory, in bytes, that is set aside while a string gets chunks: to take them
-// back needs some.
-const spare = 256 << 10
-
 // makeRoom makes a string of old bytes ready for data: it is long enough, the chunks that it
 // gets hold their part of data, and no other that data will change needs memory any more.
-// What its first old bytes are stays the same. After an error so does its length.
+// What its first old bytes are stays the same. After an error so does its length: memory is set
+// aside while it gets chunks, for to take them back needs some.
 func (c *coll) makeRoom(old, off int64, data []byte) error {
 	t := c.tree(0)
 	end := off + int64(len(data))

@@ -165,6 +165,11 @@ func (z *Zset) grow() error {
 // putTrees gives a member a score; found: it has the score cur.
 func (z *Zset) putTrees(member []byte, score, cur float64, found bool) error {
 	s := z.c.tx.s
+	room, err := z.c.setAside()
+	if err != nil {
+		return err
+	}
+	defer room.give()
 	names, scores := z.c.tree(byMember), z.c.tree(byScore)
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
@@ -180,16 +185,18 @@ func (z *Zset) putTrees(member []byte, score, cur float64, found bool) error {
 	}
 	var value [8]byte
 	binary.LittleEndian.PutUint64(value[:], math.Float64bits(score))
-	_, err := names.Put(key[old:], value[:], false)
+	_, err = names.Put(key[old:], value[:], false)
 	undo := key[:n]
 	if err == nil && found {
 		if _, err = scores.Delete(key[n:old]); err != nil {
+			room.give()
 			binary.LittleEndian.PutUint64(value[:], math.Float64bits(cur))
 			_, e := names.Put(key[old:], value[:], false)
 			z.c.tx.must(e) // the path has just been written to
 		}
 	}
 	if err != nil {
+		room.give()
 		_, e := scores.Delete(undo)
 		z.c.tx.must(e)
 	}
@@ -222,13 +229,19 @@ func (z *Zset) Remove(member []byte) (bool, error) {
 
 // removeRecords removes a member with that score from both trees, or from none.
 func (z *Zset) removeRecords(member []byte, score float64) error {
+	room, err := z.c.setAside()
+	if err != nil {
+		return err
+	}
+	defer room.give()
 	z.changed = true // even if it fails: the nodes may lie elsewhere then
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
 	key = z.c.tx.s.appendHashKey(key, key[scoreKeySize:n])
-	_, err := z.c.tree(byScore).Delete(key[:n])
+	_, err = z.c.tree(byScore).Delete(key[:n])
 	if err == nil {
 		if _, err = z.c.tree(byMember).Delete(key[n:]); err != nil {
+			room.give()
 			_, e := z.c.tree(byScore).Put(key[:n], nil, minusZero(score))
 			z.c.tx.must(e) // the path has just been written to
 		}

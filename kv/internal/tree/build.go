@@ -25,6 +25,9 @@ func NewBuilder(sp Space, s Shape) *Builder {
 // Add appends a record; its key must be greater than the last one's. On an error the
 // record is not added; then, as always, either Root or Abort must follow.
 func (b *Builder) Add(key, value []byte, flag bool) error {
+	if err := b.t.ready(); err != nil {
+		return err
+	}
 	r, err := b.t.encode(b.buf[:0], key, value, flag, 0, 0)
 	if err != nil {
 		return err
@@ -152,7 +155,7 @@ func (b *Builder) value(level int) int {
 // Root finishes the tree. On an error it can be tried again.
 func (b *Builder) Root() (Root, error) {
 	if b.t.Count == 0 {
-		return Root{}, nil
+		return Root{}, b.t.ready()
 	}
 	for i := 0; i < len(b.levels); i++ {
 		l := b.levels[i]

@@ -14,6 +14,9 @@ var (
 
 // Put gives the record with a key a value and a flag, and adds it if there is none.
 func (t *Tree) Put(key, value []byte, flag bool) (added bool, err error) {
+	if err := t.ready(); err != nil {
+		return false, err
+	}
 	var p path
 	if t.Height == 0 || !t.find(&p, key) {
 		return true, t.insert(&p, key, value, flag)
@@ -26,6 +29,9 @@ func (t *Tree) Put(key, value []byte, flag bool) (added bool, err error) {
 func (t *Tree) InsertAt(rank int64, value []byte, flag bool) error {
 	if rank < 0 || rank > t.Count {
 		return errRank
+	}
+	if err := t.ready(); err != nil {
+		return err
 	}
 	var p path
 	t.seekEdge(&p, rank)
@@ -118,6 +124,9 @@ func (t *Tree) SetAt(rank int64, value []byte, flag bool) error {
 	if rank < 0 || rank >= t.Count {
 		return errRank
 	}
+	if err := t.ready(); err != nil {
+		return err
+	}
 	var p path
 	t.seek(&p, rank)
 	return t.set(&p, value, flag)
@@ -167,6 +176,9 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 	if rank < 0 || rank >= t.Count {
 		return nil, errRank
 	}
+	if err := t.ready(); err != nil {
+		return nil, err
+	}
 	var p path
 	t.seek(&p, rank)
 	var old parts
@@ -204,11 +216,14 @@ func (t *Tree) Edit(rank int64, n int) ([]byte, error) {
 }
 
 // Delete removes the record with a key, if there is one. It fails, with
-// arena.ErrNoMemory, only where nodes must be copied for a cut.
+// arena.ErrNoMemory, only where nodes must be copied for a cut or a pin, or the owner is not ready.
 func (t *Tree) Delete(key []byte) (deleted bool, err error) {
 	var p path
 	if t.Height == 0 || !t.find(&p, key) {
 		return false, nil
+	}
+	if err := t.ready(); err != nil {
+		return false, err
 	}
 	if err := t.splice(&p, p[0].at+1, nil); err != nil {
 		return false, err
@@ -224,6 +239,9 @@ func (t *Tree) DeleteRange(from, n int64) error {
 	}
 	if n = min(n, t.Count-from); n <= 0 {
 		return nil
+	}
+	if err := t.ready(); err != nil {
+		return err
 	}
 	if n == t.Count {
 		t.Free()

@@ -58,6 +58,15 @@ func ReadRoot(b []byte) Root {
 type Space struct {
 	Heap  *arena.Heap
 	Guard *cut.Guard
+	Owner Owner // nil if the Root can be remembered in any case
+}
+
+// Owner is who remembers the Root of a tree.
+type Owner interface {
+	// Ready is called before every change of the tree, or of a builder of what will replace
+	// it, which is not made if Ready returns an error. Else the owner needs no memory afterwards
+	// to remember the Root. Free alone does not ask.
+	Ready() error
 }
 
 // Tree is a tree that is open. It is a small value for the stack; who has changed it
@@ -67,4 +76,12 @@ type Tree struct {
 	a     *arena.Arena
 	space Space
 	shape Shape
+}
+
+// ready makes sure that the tree's Root can be remembered when it has changed.
+func (t *Tree) ready() error {
+	if t.space.Owner == nil {
+		return nil
+	}
+	return t.space.Owner.Ready()
 }
