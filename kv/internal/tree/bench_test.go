@@ -26,7 +26,7 @@ func benchSpace(b testing.TB) Space {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { a.Close() })
-	return Space{a.NewHeap(arena.Data), new(cut.Guard)}
+	return Space{Heap: a.NewHeap(arena.Data), Guard: new(cut.Guard)}
 }
 
 // scattered is a key of 14 bytes: 4 of a hash, 10 of a name.

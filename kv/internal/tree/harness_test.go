@@ -55,7 +55,7 @@ func newHarness(t testing.TB, seed uint64, s Shape, z sizes) *harness {
 	}
 }
 
-func (h *harness) tree() Tree { return Open(Space{h.heap, h.guard}, h.shape, h.root) }
+func (h *harness) tree() Tree { return Open(Space{Heap: h.heap, Guard: h.guard}, h.shape, h.root) }
 
 func (h *harness) length(n int) int {
 	if h.sizes.farEvery > 0 && h.rng.IntN(h.sizes.farEvery) == 0 {

@@ -149,7 +149,7 @@ func TestBuilderAndClone(t *testing.T) {
 	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
 		for _, n := range []int{0, 1, 2, 50, 3000} {
 			h := newHarness(t, seed, s, z)
-			b := NewBuilder(Space{h.heap, h.guard}, s)
+			b := NewBuilder(Space{Heap: h.heap, Guard: h.guard}, s)
 			var keys []string
 			for len(keys) < n {
 				keys = append(keys, string(h.key()))
@@ -188,7 +188,7 @@ func TestBuilderAndClone(t *testing.T) {
 				h.step()
 			}
 			h.all()
-			ct := Open(Space{heap, h.guard}, s, root)
+			ct := Open(Space{Heap: heap, Guard: h.guard}, s, root)
 			if blocks, err := ct.Check(); err != nil || blocks != heap.Blocks() || heap.Bytes() != root.Bytes {
 				t.Fatalf("the copy: %v, %d blocks of %d", err, blocks, heap.Blocks())
 			}
@@ -214,7 +214,7 @@ func uniq(s []string) []string {
 func TestAbort(t *testing.T) {
 	forShapes(t, func(t *testing.T, s Shape, z sizes, seed uint64) {
 		h := newHarness(t, seed, s, z)
-		b := NewBuilder(Space{h.heap, h.guard}, s)
+		b := NewBuilder(Space{Heap: h.heap, Guard: h.guard}, s)
 		for i := range 3000 {
 			key := append([]byte(z.prefix), fmt.Sprintf("%08d%s", i, bytes.Repeat([]byte("x"), i%400))...)
 			if err := b.Add(key, h.value(), false); err != nil {

@@ -25,7 +25,7 @@ func TestBuildWithoutMemory(t *testing.T) {
 		build := a.NewHeap(arena.Data)
 		failed := 0
 		for {
-			root, err := h.rebuild(Space{build, h.guard}, failed%2 == 0)
+			root, err := h.rebuild(Space{Heap: build, Guard: h.guard}, failed%2 == 0)
 			if err == nil {
 				h.compare(root, h.model)
 				break
