@@ -335,10 +335,10 @@ func seeSave(t *noise.T, s *Server, command []string, child bool) {
 	var last result.MemorySample
 	for _, x := range samples {
 		if x.ChildFaults < last.ChildFaults || x.ChildCPUSec < last.ChildCPUSec || x.MinorFaults < last.MinorFaults || x.ServerCPUSec < last.ServerCPUSec {
-			t.Errorf("a counter goes backwards: %+v after %+v", x, last)
+			t.Fatalf("a counter goes backwards: %+v after %+v", x, last)
 		}
 		if x.RssBytes < 75_000_000 {
-			t.Errorf("RSS %d with 75 MB of values", x.RssBytes)
+			t.Fatalf("RSS %d with 75 MB of values", x.RssBytes)
 		}
 		last = x
 	}

@@ -112,13 +112,6 @@ func (f *fake) served(tb testing.TB, n int64) {
 	noise.Wait(tb, "requests", func() bool { return f.total.Load() >= n })
 }
 
-// pause stops the server for at least d and returns when that was.
-func (f *fake) pause(d time.Duration) {
-	f.gate.Lock()
-	time.Sleep(d)
-	f.gate.Unlock()
-}
-
 // command is one request; its memory is used again for the next.
 type command struct {
 	buf  []byte

@@ -74,7 +74,7 @@ func seePause(t *noise.T, f *fake, s Spec) (rec *Recording, took time.Duration) 
 	if rec, err = g.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	checkRecording(t, rec)
+	checkRecording(t.TB, rec)
 	w := rec.Window(0, rec.End())
 	seen := map[string]time.Duration{"gap": time.Duration(w.LongestGapSec * 1e9)}
 	for _, o := range []string{"set", "ping"} {
@@ -97,7 +97,7 @@ func TestPacedCount(t *testing.T) {
 	s := small(f)
 	s.Rate = 3000
 	noise.Attempts(t, tries, func(t *noise.T) {
-		rec := run(t, s, 500*time.Millisecond)
+		rec := run(t.TB, s, 500*time.Millisecond)
 		w := rec.Window(0, rec.End())
 		got := float64(w.Ops["write"].Count + w.Ops["read"].Count)
 		if want := rec.End().Seconds() * s.Rate; math.Abs(got-want) > 0.012*s.Rate {
@@ -186,7 +186,7 @@ func TestKnownDelays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkRecording(t, rec)
+		checkRecording(t.TB, rec)
 		l := rec.Window(0, rec.End()).Ops["set"]
 		if got, want := atLeast(t, l, delay-delay/500), delayed.Load(); got < want-rec.Unanswered || got > want+want/3+2 {
 			t.Errorf("%d latencies of %v and more, want %d", got, delay, want)
@@ -235,7 +235,7 @@ func hang(t *noise.T, valueBytes int) {
 	if err != nil {
 		t.Fatalf("a hanging server is no error: %v", err)
 	}
-	checkRecording(t, rec)
+	checkRecording(t.TB, rec)
 	w := rec.Window(0, rec.End())
 	total, want := w.Ops["set"].Count, rec.End().Seconds()*s.Rate
 	if math.Abs(float64(total)-want) > 0.012*s.Rate {
@@ -398,7 +398,7 @@ func TestReadModifyWrite(t *testing.T) {
 	s := small(f)
 	s.Mix = Mix{RMW: 1}
 	noise.Attempts(t, tries, func(t *noise.T) {
-		rec := run(t, s, 300*time.Millisecond)
+		rec := run(t.TB, s, 300*time.Millisecond)
 		w := rec.Window(0, rec.End())
 		whole, get, set := w.Ops["rmw"], w.Ops["get"], w.Ops["set"]
 		if rec.Unanswered != 0 {

@@ -159,7 +159,7 @@ func TestStoppedServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkRecording(t, rec)
+		checkRecording(t.TB, rec)
 		w := rec.Window(0, rec.End())
 		seen := map[string]time.Duration{"gap": time.Duration(w.LongestGapSec * 1e9)}
 		for _, o := range []string{"set", "write", "ping"} {
@@ -258,7 +258,7 @@ func TestCommands(t *testing.T) {
 				if rec, err = g.Stop(); err != nil {
 					t.Fatal(err)
 				}
-				checkRecording(t, rec)
+				checkRecording(t.TB, rec)
 				if rec.Unanswered != 0 {
 					t.Errorf("%d unanswered", rec.Unanswered)
 				}
