@@ -127,8 +127,8 @@ func TestLimitAborts(t *testing.T) {
 		r.o.HoldWrites = w.hold
 		r.change(func(s *Settings) { s.Overrun = OverrunThrottle })
 		r.start("")
-		within(t, "the hold of writers", func() bool { return r.Info().CurrentThrottled > 0.5 })
-		if err := r.Cancel(); err != nil || w.held.Load() || w.heldTimes.Load() == 0 || r.Info().CurrentThrottled != 0 || !r.Info().LastBgsaveOK {
+		within(t, "the hold of writers", func() bool { return r.Info().CurrentThrottled > 0.5 && w.heldTimes.Load() > 0 })
+		if err := r.Cancel(); err != nil || w.held.Load() || r.Info().CurrentThrottled != 0 || !r.Info().LastBgsaveOK {
 			t.Errorf("%v: %v, held: %v; %+v", engine, err, w.held.Load(), r.Info())
 		}
 		w.stop()
