@@ -192,7 +192,7 @@ func TestNothingOverflows(t *testing.T) {
 	if err := os.WriteFile(file, []byte(outer.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	dom := string(chromium(t, file, "--dump-dom", "--virtual-time-budget=10000", "--window-size=1200,900"))
+	dom := string(chromium(t, file, "--dump-dom", "--virtual-time-budget=1000", "--window-size=1200,900"))
 	all := regexp.MustCompile(`(?s)fit (\d+) (\d+)\n(.*?)end`).FindAllStringSubmatch(dom, -1)
 	if len(all) != len(frames) {
 		t.Fatalf("%d of %d were measured: %s", len(all), len(frames), clip(dom, 300))
