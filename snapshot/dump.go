@@ -45,6 +45,7 @@ func (d *dump) write(keys *atomic.Int64, stop *atomic.Bool) error {
 		db = -1
 	)
 	for shard := range d.view.Shards() {
+		db = -1 // each shard begins with a SELECTDB: behind damage a repair knows again where keys belong
 		w := d.walk(shard)
 		for w.Next(&e) {
 			if e.DB != db {

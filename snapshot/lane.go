@@ -359,6 +359,7 @@ func (c *crew) writeShard(l *lane, shard int) error {
 		e kv.Entry
 		n int64
 	)
+	l.db = -1 // a SELECTDB for each shard, as in dump.write
 	w := c.dump.walk(shard)
 	for w.Next(&e) {
 		if err := l.record(&e); err != nil {

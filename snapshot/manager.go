@@ -249,6 +249,7 @@ func (m *Manager) launch(r *running, settings *Settings) error {
 	go func() {
 		defer m.gone.Done()
 		res, err := s.finish(r.ctx)
+		m.removeStale(settings.Dir) // a child may outlive its server by so little that Load met it yet
 		m.end(r, settings, res, err)
 	}()
 	return nil

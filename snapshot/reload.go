@@ -47,20 +47,25 @@ func (l *loadState) eta(now time.Time) int64 {
 // A dump that cannot be read in full is an error.
 func (m *Manager) Load(ctx context.Context) error {
 	settings := m.o.Settings()
-	removed, err := RemoveStale(settings.Dir)
+	m.removeStale(settings.Dir)
+	m.loading(true)
+	defer m.loading(false)
+	err := m.loadFile(ctx, settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, SkipUnsupported: settings.SkipUnsupported})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeStale removes what dead servers left half written.
+func (m *Manager) removeStale(dir string) {
+	removed, err := RemoveStale(dir)
 	for _, name := range removed {
 		m.o.Log.Info("Removed " + name + ", left by a save that was cut off")
 	}
 	if err != nil {
 		m.o.Log.Warn("Looking for left-overs of earlier saves: " + err.Error())
 	}
-	m.loading(true)
-	defer m.loading(false)
-	err = m.loadFile(ctx, settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, SkipUnsupported: settings.SkipUnsupported})
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // loading tells the server whether the store is fit for clients.

@@ -28,6 +28,7 @@ type scan struct {
 	dec        *rdb.Decoder
 	version    int
 	unique     *keySet
+	longest    int // key, in bytes
 	pieces     []piece
 	counts     map[int]*DatabaseCounts
 	hints      map[int]uint64 // keys, by RESIZEDB
@@ -141,6 +142,7 @@ func (s *scan) key(ev *rdb.Event) error {
 		s.counts[ev.DB] = c
 	}
 	c.add(ev, s.now)
+	s.longest = max(s.longest, len(ev.Key))
 	s.keep(ev.Start, ev.DB)
 	return nil
 }

@@ -22,12 +22,20 @@ import (
 // right offset on all is right. The place where to go on is one that a chain has
 // reached after resyncRun records, and at which no other chain goes on beside it. The
 // records of this run are given up for the sake of certainty: where so many follow
-// each other, they are the right ones. Records are judged strictly: only types that the file had before,
-// no empty keys (or zeros would be records), an end only where the file ends.
+// each other, they are the right ones. A collection of many elements is as good as a run, and where a
+// chain comes to the end of the file, a short one will do. What begins inside the records of a chain that
+// has its run is no start: among small keys there would always be some that are on their way. Records are judged strictly: only types that
+// the file had before or that its version is written with, no empty keys (or zeros would be records)
+// nor long ones (what lies in a large value would be taken for many), nothing empty, an end only where the
+// file ends.
 const (
-	resyncRun = 16
-	// resyncWindow is how many offsets are tried. The right chain may begin behind
-	// them, within a larger value, say; then wrong ones must become it.
+	resyncRun   = 16
+	resyncEnd   = 3
+	resyncHeavy = 256 // elements
+	resyncKey   = 512 // bytes, unless the file had longer ones before
+	// resyncWindow is how many offsets are tried at a time. The right chain may begin behind
+	// them, where a larger value is damaged, say; then wrong ones must become it, or the next
+	// are tried.
 	resyncWindow = 1 << 20
 	// resyncSteps bounds how far chains are followed behind the window, in records.
 	resyncSteps = 1 << 20
@@ -39,15 +47,22 @@ const (
 // resync returns where to go on behind damage in the record at from. ok is false if
 // nothing is certain.
 func (s *scan) resync(ctx context.Context, from int64) (at int64, ok bool, err error) {
-	end := min(from+resyncWindow, s.size)
-	window := make([]byte, min(end+resyncWindow, s.size)-from)
-	if _, err := io.ReadFull(io.NewSectionReader(s.src, from, int64(len(window))), window); err != nil {
+	c := chains{s: s, ctx: ctx, dec: rdb.NewDecoder(nil, rdb.DecoderOptions{Values: rdb.CheckValues, AllTypes: true,
+		BufferSize: 4 << 10, MaxString: resyncString})}
+	for from++; from < s.size && !ok && err == nil; from += resyncWindow {
+		at, ok, err = c.within(from, min(from+resyncWindow, s.size))
+	}
+	return at, ok, err
+}
+
+// within tries the offsets from … to.
+func (c *chains) within(from, to int64) (at int64, ok bool, err error) {
+	window := make([]byte, min(to+resyncWindow, c.s.size)-from)
+	if _, err := io.ReadFull(io.NewSectionReader(c.s.src, from, int64(len(window))), window); err != nil {
 		return 0, false, err
 	}
-	c := chains{s: s, ctx: ctx, src: windowReader{s.src, window, from},
-		dec: rdb.NewDecoder(nil, rdb.DecoderOptions{Values: rdb.CheckValues, AllTypes: true, BufferSize: 4 << 10,
-			MaxString: resyncString})}
-	return c.find(from+1, end)
+	c.src = windowReader{c.s.src, window, from}
+	return c.find(from, to)
 }
 
 // windowReader is a file a part of which is in memory.
@@ -72,6 +87,11 @@ type chains struct {
 	src windowReader
 	dec *rdb.Decoder
 	err error // of reading
+
+	// heavy has the offsets of records that are as good as a run, and late is where the only chain
+	// there is has a short run behind it; 0: nowhere.
+	heavy map[int64]bool
+	late  int64
 }
 
 // dead is where a chain that breaks goes.
@@ -79,6 +99,7 @@ const dead = -1
 
 // find tries the offsets from … to.
 func (c *chains) find(from, to int64) (at int64, ok bool, err error) {
+	c.heavy, c.late = map[int64]bool{}, 0
 	next := make([]int64, max(to-from, 0)) // by offset: where its record ends, if its chain gets out of the window
 	for i := len(next) - 1; i >= 0; i-- {
 		next[i] = c.step(from + int64(i))
@@ -96,22 +117,32 @@ func (c *chains) find(from, to int64) (at int64, ok bool, err error) {
 	pass := func(at, to int64) (certain bool) {
 		run := ends[at]
 		delete(ends, at)
-		certain = run >= resyncRun && len(ends) == 0 && to != dead
+		alone := len(ends) == 0 && to != dead
+		switch {
+		case !alone:
+			c.late = 0
+		case run >= resyncEnd && c.late == 0:
+			c.late = at
+		}
 		if to != dead {
 			ends[to] = max(ends[to], run+1)
 		}
-		return certain
+		return alone && (run >= resyncRun || c.heavy[at])
 	}
 	for i := range next {
 		at := from + int64(i)
-		if _, reached := ends[at]; (reached || next[i] != dead) && pass(at, next[i]) {
+		_, reached := ends[at]
+		if !reached && (next[i] == dead || most(ends) >= resyncRun) {
+			continue // it begins inside a record of a chain that has proved itself
+		}
+		if pass(at, next[i]) {
 			return at, true, nil
 		}
 	}
 	for range resyncSteps {
 		at, ok := least(ends)
 		if !ok || at >= c.s.size {
-			return 0, false, nil
+			return c.late, ok && c.late != 0, nil
 		}
 		certain := pass(at, c.step(at))
 		if c.err == nil {
@@ -122,6 +153,14 @@ func (c *chains) find(from, to int64) (at int64, ok bool, err error) {
 		}
 	}
 	return 0, false, nil
+}
+
+// most returns the most records that a chain has.
+func most(ends map[int64]int) (run int) {
+	for _, n := range ends {
+		run = max(run, n)
+	}
+	return run
 }
 
 // least returns the smallest of the offsets.
@@ -161,8 +200,11 @@ func (c *chains) step(at int64) int64 {
 	}
 	switch ev.Kind {
 	case rdb.KindKey:
-		if len(ev.Key) == 0 || ev.ExpireAtMs >= 1<<53 || !c.seen(ev.Type) {
+		if len(ev.Key) == 0 || len(ev.Key) > max(resyncKey, c.s.longest) || ev.Empty || ev.ExpireAtMs >= 1<<53 || !c.seen(ev.Type) {
 			return dead
+		}
+		if ev.Elements >= resyncHeavy && ev.Type.Class() != rdb.ClassStream {
+			c.heavy[at] = true
 		}
 	case rdb.KindSelectDB:
 		if ev.DB >= 1<<14 {
@@ -194,8 +236,11 @@ func (c *chains) mayBegin(b byte) bool {
 	return c.seen(rdb.Type(b))
 }
 
-// seen reports whether a key of type t stands in front of the damage.
+// seen reports whether a key of type t stands in front of the damage, or may stand behind it.
 func (c *chains) seen(t rdb.Type) bool {
+	if rdb.Written(t, c.s.version) {
+		return true
+	}
 	for _, counts := range c.s.counts {
 		for _, n := range counts.Types {
 			if n.Type == t {

@@ -77,6 +77,23 @@ func (t Type) String() string {
 	return typeNames[t]
 }
 
+// Written tells whether servers that write files of the given RDB version use type t: Redis from 7.0 on,
+// and Valkey. It is false for all types in older versions.
+func Written(t Type, version int) bool {
+	switch t {
+	case TypeString, TypeSet, TypeHash, TypeZset2, TypeSetIntset, TypeHashListpack, TypeZsetListpack, TypeListQuicklist2,
+		TypeStreamListpacks2:
+		return version >= Version
+	case TypeSetListpack, TypeStreamListpacks3:
+		return version > Version
+	case TypeHash2:
+		return version >= minValkeyVersion
+	case TypeHashMetadata, TypeHashListpackEx:
+		return version >= VersionFieldTTL && version < minValkeyVersion
+	}
+	return false
+}
+
 // NameIn is String for a file of the given RDB version: 22 means different types in Redis' and in
 // Valkey's files.
 func (t Type) NameIn(version int) string {
