@@ -193,3 +193,22 @@ func (l *loop) clientCron(c *conn) {
 
 // connBytes is the memory of a client that has nothing under way.
 const connBytes = 1024
+
+// figures publishes what CLIENT LIST shows.
+func (l *loop) figures(c *conn) {
+	cl := c.client
+	cl.QueryBuf.Store(int64(len(c.input())))
+	if len(c.query)|len(c.out) == 0 && cl.TotalMem.Load() == connBytes {
+		return
+	}
+	mem := 0
+	if c.parser != nil {
+		mem = c.parser.Memory()
+	}
+	cl.QueryBufFree.Store(int64(cap(c.query) - len(c.query)))
+	cl.ArgvMem.Store(int64(mem))
+	cl.OutBuf.Store(int64(len(c.out) - c.sent))
+	cl.OutList.Store(int64(len(cl.Streams)))
+	cl.OutMem.Store(int64(cap(c.out)))
+	cl.TotalMem.Store(connBytes + int64(cap(c.query)+cap(c.out)+mem))
+}
