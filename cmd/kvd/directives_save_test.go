@@ -329,7 +329,14 @@ func seeOverrun(t *testing.T) {
 		for try := 0; try == 0 || extra > 90*mib && try < 5; try++ { // who looks may have to wait for a processor
 			end := reachLimit(t, k, c, kind)
 			within(t, "slower writers", func() bool { return c.info("rdb_current_throttle") >= "0.90" })
-			time.Sleep(2500 * time.Millisecond) // without them all would be replaced by now
+			for was, i := int64(-1000), 0; i < 20; i++ { // until they are held
+				now := c.infoInt("rdb_changes_since_last_save")
+				if now-was < 300 {
+					break
+				}
+				was = now
+				time.Sleep(time.Second)
+			}
 			extra = c.infoInt("rdb_current_extra_memory")
 			c.want("1000", "STRLEN", "k:0") // reads go on, while writers wait
 			text := c.do("INFO", "persistence")
