@@ -85,17 +85,13 @@ func (m *pinModel) release(i int) {
 	m.pins = m.pins[:last]
 }
 
-// clear empties the store, or exchanges it for a stage and back.
+// clear empties the store in one of several ways.
 func (m *pinModel) clear() {
 	if m.r.IntN(2) == 0 {
 		st := m.s.NewStage()
 		st.Swap()
-		if m.r.IntN(2) == 0 {
-			st.Swap()
-		} else {
-			clear(m.want)
-		}
 		st.Close()
+		clear(m.want)
 		return
 	}
 	tx := m.s.NewTx()
