@@ -29,6 +29,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
@@ -80,6 +82,7 @@ type Store struct {
 	limits  atomic.Pointer[Limits]
 	stages  stages
 	cut     atomic.Pointer[View] // the live one
+	cloning atomic.Bool          // all locks are, or will be, held for a clone
 	cutID   uint32
 	txs     sync.Pool
 	stop    chan struct{}
@@ -380,6 +383,23 @@ func (sh *shard) init(dbs int) {
 	sh.fields = newTimers(dbs)
 }
 
+// lock locks a shard for a client. While the process is being cloned, who finds it locked
+// naps, rather than wait in the Go scheduler: afterwards the first change of every page that
+// the runtime uses makes the kernel copy it, and to be woken by way of the scheduler
+// takes dozens of those, milliseconds.
+func (s *Store) lock(sh *shard) {
+	for !sh.mu.TryLock() {
+		if !s.cloning.Load() {
+			sh.mu.Lock()
+			return
+		}
+		_ = unix.Nanosleep(&nap, nil)
+	}
+}
+
+// nap is how long lock naps. It is never written to.
+var nap = unix.NsecToTimespec(20_000)
+
 // lockAll takes every lock. It waits for no shard while it holds another: one
 // that is busy with a long command would make everybody queue.
 func (s *Store) lockAll() {
@@ -402,7 +422,7 @@ func (s *Store) lockAll() {
 		for n--; n >= 0; n-- {
 			s.shards[n].mu.Unlock()
 		}
-		busy.mu.Lock()
+		s.lock(busy)
 		//lint:ignore SA2001 it is only waited for
 		busy.mu.Unlock()
 	}

@@ -48,7 +48,7 @@ func (tx *Tx) LockKey(key []byte) {
 	tx.key, tx.hash = key, tx.s.hasher.Hash(key)
 	n := tx.s.hasher.Shard(tx.hash)
 	sh := &tx.s.shards[n]
-	sh.mu.Lock()
+	tx.s.lock(sh)
 	tx.s.enter(sh)
 	tx.held = append(tx.held, uint16(n))
 }
@@ -67,7 +67,7 @@ func (tx *Tx) LockKeys(keys [][]byte) {
 	slices.Sort(tx.held)
 	tx.held = slices.Compact(tx.held)
 	for _, n := range tx.held {
-		tx.s.shards[n].mu.Lock()
+		tx.s.lock(&tx.s.shards[n])
 		tx.s.enter(&tx.s.shards[n])
 	}
 }
@@ -342,7 +342,7 @@ func (tx *Tx) MarkChanged(n int64) {
 func (tx *Tx) withShard(n int, fn func(sh *shard)) {
 	sh := &tx.s.shards[n]
 	if !tx.all {
-		sh.mu.Lock()
+		tx.s.lock(sh)
 		defer sh.mu.Unlock()
 		tx.s.enter(sh)
 	}

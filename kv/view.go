@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
@@ -141,11 +143,13 @@ func (s *Store) Freeze(o FreezeOptions) (*View, error) {
 
 // hold locks every shard and takes the cut; on an error nothing is locked.
 func (v *View) hold() error {
+	v.s.cloning.Store(v.mode == ModeFork)
 	v.s.lockCut()
 	v.start = time.Now()
 	err := v.take()
 	if err != nil {
 		v.s.unlockCut()
+		v.s.cloning.Store(false)
 	}
 	v.held = err == nil
 	return err
@@ -158,8 +162,16 @@ func (v *View) release() {
 		v.held = false
 		v.s.unlockCut()
 	}
+	if v.s.cloning.Swap(false) {
+		_ = unix.Nanosleep(&afterClone, nil)
+	}
 	v.showReserve()
 }
+
+// afterClone is how long the forking thread leaves the processors to those who waited for
+// it: every page that one of several running threads changes first costs an interrupt of
+// the others. It is never written to.
+var afterClone = unix.NsecToTimespec(3_000_000)
 
 // showReserve makes what was kept from the child part of the next one. If that
 // fails, Freeze tries it again and says why it can go no further.

@@ -98,7 +98,7 @@ func (s *Store) Unwatch(w *Watcher) {
 	for i := range w.keys {
 		x := w.keys[i]
 		sh := &s.shards[x.shard]
-		sh.mu.Lock()
+		s.lock(sh)
 		list := sh.watchers[x.watchKey]
 		for j, other := range list {
 			if other == x {

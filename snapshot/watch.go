@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +32,8 @@ func (e *LimitError) Error() string {
 const (
 	watchInterval = 10 * time.Millisecond
 	// sampleInterval is how often the memory that the kernel has copied for a
-	// child is looked up, which walks the child's page tables.
-	sampleInterval = 250 * time.Millisecond
+	// child is looked up, which walks the child's page tables: 3 ms for a GB.
+	sampleInterval = time.Second
 	sampleGap      = 15 * time.Millisecond // at least, where the limit seems to be reached
 	// faultBytes is what the kernel copies at a write fault.
 	faultBytes = 4096
@@ -42,27 +43,41 @@ const (
 // costs, and what is to be done about that.
 type watcher struct {
 	s       *saving
-	looked  time.Time // when the kernel's copies were looked up last
-	faults  int64     // of the process, as of then
-	atStart int64     // as of the cut
+	looked  time.Time  // when the kernel's copies were looked up last
+	faults  int64      // of the process, as of then
+	atStart int64      // as of the cut
+	ask     chan int64 // to have them looked up: faults by then
+	told    chan sample
+	asked   bool
 	hurried bool
 	owed    float64 // of a tick, in which writers wait
 	holding bool
 }
 
+// sample is what the kernel had copied when the process had so many faults; n is -1 if
+// it did not tell.
+type sample struct{ n, faults int64 }
+
 // watch returns a function that ends the watching and waits for it.
 func (s *saving) watch() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	w := &watcher{s: s, looked: time.Now(), faults: minorFaults()}
+	var running sync.WaitGroup
+	w := &watcher{s: s, looked: time.Now(), faults: minorFaults(), ask: make(chan int64, 1), told: make(chan sample, 1)}
 	w.atStart = w.faults
-	go func() {
-		defer close(done)
+	if s.job != nil {
+		running.Add(1)
+		go atNice(threadNice, func() {
+			defer running.Done()
+			w.sampler()
+		})
+	}
+	running.Go(func() {
+		defer close(w.ask)
 		w.run(ctx)
-	}()
+	})
 	return func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 
@@ -82,28 +97,57 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
+// sampler looks the kernel's copies up where nothing depends on it, on a thread of low
+// priority: the clients should have the processor.
+func (w *watcher) sampler() {
+	for faults := range w.ask {
+		n, err := w.s.job.SampleCopied()
+		if err != nil {
+			n = -1
+		}
+		w.told <- sample{n, faults}
+	}
+}
+
+// note takes a sample.
+func (w *watcher) note(x sample, now time.Time) {
+	if x.n >= 0 {
+		w.s.sampled(x.n)
+		w.s.faultPeak.Store(max(w.s.faultPeak.Load(), int64(w.s.probe.measure())))
+		w.faults = x.faults
+	}
+	w.looked = now
+}
+
 // look takes the figures, and acts.
 func (w *watcher) look(now time.Time) {
 	s := w.s
 	used, _ := s.view.ExtraBytes()
 	if s.job != nil {
+		select {
+		case x := <-w.told:
+			w.asked = false
+			w.note(x, now)
+		default:
+		}
 		// Between two looks at the child's page tables every fault may be a copy.
 		faults := minorFaults()
-		used += s.copied.Load() + (faults-w.faults)*faultBytes
+		estimate := func() int64 { return used + s.copied.Load() + (faults-w.faults)*faultBytes }
 		due := now.Sub(w.looked)
-		full := s.o.MemoryLimit > 0 && used >= s.o.MemoryLimit
-		if full && due < sampleGap && s.o.Overrun == OverrunAbort {
-			return // it will be known, and not estimated, in a moment
-		}
-		if due >= sampleInterval || full && due >= sampleGap {
-			if n, err := s.job.SampleCopied(); err == nil {
-				s.sampled(n)
-				s.faultPeak.Store(max(s.faultPeak.Load(), int64(s.probe.measure())))
-				w.faults, w.looked = faults, now
-				used, _ = s.view.ExtraBytes()
-				used += n
+		if full := s.o.MemoryLimit > 0 && estimate() >= s.o.MemoryLimit; full {
+			if due < sampleGap && s.o.Overrun == OverrunAbort {
+				return // it will be known, and not estimated, in a moment
 			}
+			if due >= sampleGap {
+				if n, err := s.job.SampleCopied(); err == nil {
+					w.note(sample{n, faults}, now)
+				}
+			}
+		} else if due >= sampleInterval && !w.asked {
+			w.asked = true
+			w.ask <- faults
 		}
+		used = estimate()
 	}
 	w.limit(used)
 }

@@ -1,6 +1,13 @@
 package arena
 
-import "unsafe"
+import (
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // The keeper is a goroutine that touches chunks ahead of use, since the first
 // touch of 2 MiB takes up to tens of milliseconds on a cold virtual machine
@@ -11,7 +18,19 @@ type keeper struct {
 	stop    chan struct{}
 	done    chan struct{}
 	running bool
+
+	once sync.Once // starts workSlowly
+	slow chan slowWork
 }
+
+// slowWork is something that the kernel takes its time for.
+type slowWork struct {
+	do   func()
+	done chan<- struct{}
+}
+
+// slowNice is by how much the thread that does it is nicer than the process.
+const slowNice = 10
 
 // Chunks touched ahead, and empty ones kept for reuse: a fraction of what is in
 // use, within bounds.
@@ -24,6 +43,48 @@ func (k *keeper) init() {
 	k.wake = make(chan struct{}, 1)
 	k.stop = make(chan struct{})
 	k.done = make(chan struct{})
+	k.slow = make(chan slowWork)
+}
+
+// slowly does something that takes the kernel milliseconds, such as clearing 2 MiB, on a
+// thread of low priority: no client should wait for a processor that is busy with that. One
+// thing is done after the other. Neither the caller nor do may hold a lock that clients need.
+func (k *keeper) slowly(do func()) {
+	k.once.Do(func() { go k.workSlowly() })
+	done := make(chan struct{})
+	select {
+	case k.slow <- slowWork{do, done}:
+		<-done
+	case <-k.stop:
+		do()
+	}
+}
+
+// workSlowly is the thread. It ends with the goroutine.
+func (k *keeper) workSlowly() {
+	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() { // this one would not end, and its priority is shown as the process's
+		defer runtime.UnlockOSThread()
+		ended := make(chan struct{})
+		go func() { // on another thread: this one is locked
+			defer close(ended)
+			k.workSlowly()
+		}()
+		<-ended
+		return
+	}
+	if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil { // 20 less the niceness
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), min(20-raw+slowNice, 19))
+	}
+	for {
+		select {
+		case w := <-k.slow:
+			w.do()
+			close(w.done)
+		case <-k.stop:
+			return
+		}
+	}
 }
 
 // wakeKeeper is called with Arena.mu held.
@@ -102,7 +163,8 @@ func (a *Arena) keepOne() bool {
 		a.chunkState[c] = chunkBusy
 		a.resident--
 		a.mu.Unlock()
-		err := a.discard(c)
+		var err error
+		a.keeper.slowly(func() { err = a.discard(c) })
 		a.mu.Lock()
 		if err != nil { // cannot be given back: keep it for use
 			a.chunkState[c] = chunkReady
@@ -126,7 +188,7 @@ func (a *Arena) keepOne() bool {
 		}
 		a.chunkState[c] = chunkBusy
 		a.mu.Unlock()
-		a.touch(c)
+		a.keeper.slowly(func() { a.touch(c) })
 		a.mu.Lock()
 		a.resident++
 		a.chunkState[c] = chunkReady

@@ -57,6 +57,7 @@ func (a *Arena) PrepareFork() error {
 		return err
 	}
 	a.fillReserve()
+	a.keeper.slowly(func() {}) // no chunk is being touched now: clone would wait for that
 	k := &a.reserve
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -99,7 +100,7 @@ func (a *Arena) fillReserve() {
 		if !touched {
 			a.chunkState[c] = chunkBusy
 			a.mu.Unlock()
-			a.touch(c)
+			a.keeper.slowly(func() { a.touch(c) })
 			a.mu.Lock()
 			a.resident++
 		}

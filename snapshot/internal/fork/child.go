@@ -2,6 +2,7 @@ package fork
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,10 @@ type childPlan struct {
 	body   func(*Page) int32 // the caller's function
 }
 
+// childRest is how long the child leaves the processor to its parent, who is to release
+// the locks and to serve those who waited for them.
+const childRest = 4 * time.Millisecond
+
 // fdRange is a range of descriptors, both ends included.
 type fdRange struct{ first, last uint32 }
 
@@ -32,6 +37,9 @@ func (c *childPlan) run() {
 		// those who make up for the time of the clone. The parent sees to it too.
 		syscall.RawSyscall(syscall.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(c.nice))
 	}
+	// The kernel runs a new child before its parent, on the parent's processor, even if
+	// another one is idle; and the parent holds every lock.
+	RawSleep(childRest)
 	procPin()                    // from here on a panic or an entry into the scheduler is fatal
 	writeBarrier.enabled = false // there is no collector here that it could serve
 	rawPrctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL))
