@@ -29,8 +29,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
@@ -393,12 +391,12 @@ func (s *Store) lock(sh *shard) {
 			sh.mu.Lock()
 			return
 		}
-		_ = unix.Nanosleep(&nap, nil)
+		arena.Nap(cloneNap)
 	}
 }
 
-// nap is how long lock naps. It is never written to.
-var nap = unix.NsecToTimespec(20_000)
+// cloneNap is how long lock naps.
+const cloneNap = 20 * time.Microsecond
 
 // lockAll takes every lock. It waits for no shard while it holds another: one
 // that is busy with a long command would make everybody queue.

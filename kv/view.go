@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
@@ -163,15 +161,15 @@ func (v *View) release() {
 		v.s.unlockCut()
 	}
 	if v.s.cloning.Swap(false) {
-		_ = unix.Nanosleep(&afterClone, nil)
+		arena.Nap(cloneRest)
 	}
 	v.showReserve()
 }
 
-// afterClone is how long the forking thread leaves the processors to those who waited for
+// cloneRest is how long the forking thread leaves the processors to those who waited for
 // it: every page that one of several running threads changes first costs an interrupt of
-// the others. It is never written to.
-var afterClone = unix.NsecToTimespec(3_000_000)
+// the others.
+const cloneRest = 3 * time.Millisecond
 
 // showReserve makes what was kept from the child part of the next one. If that
 // fails, Freeze tries it again and says why it can go no further.
