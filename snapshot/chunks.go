@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 
+	"kvd/snapshot/internal/fork"
 	"kvd/snapshot/rdb"
 )
 
@@ -19,6 +20,7 @@ type chunkReader struct {
 	sum     bool
 	workers []chunkWorker
 	next    int64 // number of the chunk to come
+	polite  bool  // others may have the processor between two chunks
 	last    []byte
 	failed  error
 	stop    chan struct{}
@@ -42,7 +44,7 @@ func newChunkReader(src io.ReaderAt, size int64, n int, sum bool) *chunkReader {
 
 // startChunkReader is newChunkReader whose goroutines run on threads that are nicer than the process by nice.
 func startChunkReader(src io.ReaderAt, size int64, n int, sum bool, nice int) *chunkReader {
-	r := &chunkReader{src: src, size: size, sum: sum, stop: make(chan struct{})}
+	r := &chunkReader{src: src, size: size, sum: sum, polite: nice > 0, stop: make(chan struct{})}
 	n = int(max(1, min(int64(n), (size+chunkBytes-1)/chunkBytes)))
 	buffer := func() []byte { return make([]byte, rdb.ChunkRoom+int(min(chunkBytes, size))) }
 	if d, ok := src.(*directFile); ok {
@@ -85,6 +87,13 @@ func (r *chunkReader) work(i int) {
 		if c.err != nil {
 			return
 		}
+		r.rest()
+	}
+}
+
+func (r *chunkReader) rest() {
+	if r.polite {
+		fork.GiveWay()
 	}
 }
 
@@ -106,6 +115,7 @@ func (r *chunkReader) NextChunk() (rdb.Chunk, error) {
 	if r.next*chunkBytes >= r.size || r.next > 0 && len(r.last) < rdb.ChunkRoom+chunkBytes {
 		return rdb.Chunk{}, io.EOF
 	}
+	r.rest()
 	n := int64(len(r.workers))
 	c := <-r.workers[r.next%n].ready
 	if c.err != nil {

@@ -39,7 +39,7 @@ func (s *saving) cutFork(forker *fork.Forker, window syncWindow) error {
 	}
 	s.job = job
 	sink.page = job.Page()
-	s.dump.meter.Done = &job.Page().Work
+	s.dump.meter.Done, s.dump.meter.Rest = &job.Page().Work, fork.GiveWay
 	s.dump.enc.Reset(sink)
 	s.probe = newFaultProbe()
 	s.view, err = s.store.Freeze(kv.FreezeOptions{Mode: kv.ModeFork, WritePolicy: s.o.WritePolicy,

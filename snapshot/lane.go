@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"kvd/kv"
+	"kvd/snapshot/internal/fork"
 	"kvd/snapshot/rdb"
 	"kvd/snapshot/value"
 )
@@ -264,6 +265,7 @@ func (c *crew) start() {
 	nice := c.lanes[:len(c.lanes)-1]
 	c.working = len(nice)
 	for _, l := range nice {
+		l.meter.Rest = fork.GiveWay
 		go atNice(threadNice, func() { c.work(l) })
 	}
 	if c.hurrying {

@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"kvd/snapshot/internal/fork"
 )
 
 // threadNice is by how much the snapshot threads are nicer than the process.
@@ -19,6 +21,7 @@ func atNice(by int, fn func()) {
 	}
 	onOwnThread(func() {
 		lowerPriority(by)
+		fork.ShortSlices()
 		fn()
 	})
 }

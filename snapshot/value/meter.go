@@ -15,6 +15,9 @@ type Meter struct {
 	// Done grows by kv.Entry.Bytes of what is written. Several Meters may share it.
 	Done *atomic.Int64
 
+	// Rest, if it is not nil, is called as often as Done grows.
+	Rest func()
+
 	size, parts   int64 // of the present key
 	n, next, step int64 // parts that are done, how many at the next report, and between two
 	told          int64 // what Done has of the key
@@ -53,6 +56,9 @@ func (m *Meter) report() {
 	done := min(int64(float64(m.size)*(float64(m.n)/float64(m.parts))), m.size)
 	m.Done.Add(done - m.told)
 	m.told = done
+	if m.Rest != nil {
+		m.Rest()
+	}
 }
 
 // end ends a key.
@@ -61,6 +67,9 @@ func (m *Meter) end() {
 	if m.owed >= meterBytes {
 		m.Done.Add(m.owed)
 		m.owed = 0
+		if m.Rest != nil {
+			m.Rest()
+		}
 	}
 }
 

@@ -115,6 +115,7 @@ func (f *Forker) acquire() (chan<- *Job, error) {
 		f.jobs = make(chan *Job)
 		go func(jobs <-chan *Job) {
 			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+			ShortSlices()          // for the children
 			descend(padFrames, jobs)
 		}(f.jobs)
 	}
