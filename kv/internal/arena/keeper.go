@@ -198,9 +198,13 @@ func (a *Arena) keepOne() bool {
 	return false
 }
 
-// touch writes to every page of chunk c, which nobody uses yet. With huge pages
-// the first write brings in all of them.
+// touch brings in every page of chunk c, which nobody uses yet. With huge pages the first
+// write would do; but the collector waits for a goroutine that is in a page fault, for 5 ms
+// maybe, and everybody waits for the collector. It does not wait for a system call.
 func (a *Arena) touch(c int) {
+	if unix.Madvise(a.chunkBytes(c), unix.MADV_POPULATE_WRITE) == nil { // since Linux 5.14
+		return
+	}
 	for i := uintptr(0); i < ChunkSize; i += PageSize {
 		*(*byte)(unsafe.Add(a.base, uintptr(c)*ChunkSize+i)) = 0
 	}
