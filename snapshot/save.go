@@ -313,6 +313,9 @@ func (s *saving) finish(ctx context.Context) (Result, error) {
 	stopped := context.AfterFunc(ctx, s.cancel)
 	defer stopped()
 	defer s.discard()
+	if s.job != nil {
+		defer s.store.HoldRecollapse()() // syncing and verifying take enough of the processors
+	}
 	res := Result{Engine: s.o.Engine, Path: s.out.path, Changes: s.view.Changes(), Pause: s.view.Pause()}
 	err := s.run(&res)
 	if why := s.failure.Load(); err != nil && why != nil { // else it came too late to matter
