@@ -44,6 +44,7 @@ func (k *keeper) init() {
 	k.stop = make(chan struct{})
 	k.done = make(chan struct{})
 	k.slow = make(chan slowWork)
+	k.once = sync.Once{}
 }
 
 // slowly does something that takes the kernel milliseconds, such as clearing 2 MiB, on a
