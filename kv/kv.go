@@ -420,8 +420,7 @@ func (s *Store) lockAll() {
 		for n--; n >= 0; n-- {
 			s.shards[n].mu.Unlock()
 		}
-		s.lock(busy)
-		//lint:ignore SA2001 it is only waited for
+		s.lock(busy) // it is only waited for
 		busy.mu.Unlock()
 	}
 	// Freeing, as enter does, would add up while everybody waits.
