@@ -14,8 +14,9 @@ import (
 // scheduler, whose monitor then wakes up every 20 µs to see whether it lasts: with some
 // thousands of events a second, each a short wait, that costs as much CPU time as the
 // requests themselves. So a loop whose events come in quick succession waits without
-// telling (pollHeld). It keeps the scheduler's P meanwhile; when the collector wants the loop to stop, the runtime's preemption signal ends the
-// wait with EINTR, and should that not come, the wait is short.
+// telling (pollHeld). It keeps the scheduler's P meanwhile; when the collector wants the loop
+// to stop, the runtime's preemption signal ends the wait with EINTR, and should that not
+// come, the wait is short.
 const (
 	heldMs  = 10 // the longest wait that is not told; above a tick of the kernel, or the timer would cost
 	quickMs = 2  // waits up to here let the next one be untold
