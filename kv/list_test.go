@@ -272,7 +272,7 @@ func TestListNoMemory(t *testing.T) {
 			}
 		})
 		if i%100 == 0 {
-			h.takeRest()
+			h.takeRest(h.heaps[0])
 			l.with(l.compare)
 		}
 	}

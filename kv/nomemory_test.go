@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"testing"
+	"time"
 
 	"kvd/kv/internal/arena"
 )
@@ -24,20 +25,23 @@ func takeAll(s *Store) *hog {
 			}
 		}
 	}
-	for _, heap := range h.heaps {
-		for n := 1 << 29; n >= arena.PageSize; {
-			if _, err := heap.Alloc(n); err != nil {
-				n /= 2
-			}
+	for took := false; ; time.Sleep(time.Millisecond) {
+		// A chunk that is being touched or discarded belongs to nobody meanwhile, and is free again.
+		settled := took && s.arena.Stats().Resident == s.arena.Reserved()-arena.ChunkSize // the first one stays empty
+		took = true
+		for _, heap := range h.heaps {
+			h.takeRest(heap)
+		}
+		if settled {
+			return h
 		}
 	}
-	return h
 }
 
-// takeRest takes what has become free in the background since.
-func (h *hog) takeRest() {
-	for n := 16 << 20; n >= arena.PageSize; {
-		if _, err := h.heaps[0].Alloc(n); err != nil {
+// takeRest has a heap take what is free, such as what has become so in the background.
+func (h *hog) takeRest(heap *arena.Heap) {
+	for n := 1 << 29; n >= arena.PageSize; {
+		if _, err := heap.Alloc(n); err != nil {
 			n /= 2
 		}
 	}

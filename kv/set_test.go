@@ -316,7 +316,7 @@ func TestSetNoMemory(t *testing.T) {
 		failed := 0
 		for i := range 2000 {
 			if i%100 == 99 {
-				h.takeRest()
+				h.takeRest(h.heaps[0])
 				h.spare(r.IntN(2))
 			}
 			key := keys[r.IntN(len(keys))]

@@ -358,7 +358,7 @@ func TestStreamWithoutMemory(t *testing.T) {
 	r := &streamStepper{Rand: rand.New(rand.NewPCG(8, 8)), expect: true}
 	for i := range 8000 {
 		if i%30 == 0 {
-			h.takeRest()
+			h.takeRest(h.heaps[0])
 			h.spare(0)
 		}
 		withStream(t, s, fmt.Sprint("stream", i%3), func(st *Stream) {

@@ -327,7 +327,7 @@ func TestLongStringNoMemory(t *testing.T) {
 		tx, failed := s.NewTx(), 0
 		for i := range 400 {
 			if i%100 == 0 {
-				h.takeRest()
+				h.takeRest(h.heaps[0])
 			}
 			if i%4 == 0 {
 				h.spare(0)

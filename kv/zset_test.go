@@ -233,7 +233,7 @@ func TestZsetNoMemory(t *testing.T) {
 		failed := 0
 		for step := range 2_000 {
 			if step%100 == 0 {
-				h.takeRest()
+				h.takeRest(h.heaps[0])
 				h.spare(r.IntN(2))
 			}
 			i := r.IntN(len(models))
