@@ -3,6 +3,9 @@ package arena
 import (
 	"math/rand"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 func newArena(t testing.TB) *Arena {
@@ -236,5 +239,26 @@ func TestReserveShrinks(t *testing.T) {
 	}
 	if _, err := a.NewHeap(Data).Alloc(80); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPrefetch: asking for memory neither faults, whatever the range, nor makes a page resident.
+func TestPrefetch(t *testing.T) {
+	a := newArena(t)
+	last := Ref(a.Reserved())
+	for _, r := range []struct {
+		ref Ref
+		n   int
+	}{{0, 0}, {1, 1}, {63, 2}, {ChunkSize - 1, 600}, {last - 1, 1}, {last - 100, 5000}} {
+		a.Prefetch(r.ref, r.n)
+	}
+	resident := make([]byte, ChunkSize/PageSize)
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(a.Ptr(last-ChunkSize)), ChunkSize, uintptr(unsafe.Pointer(&resident[0]))); errno != 0 {
+		t.Fatal(errno)
+	}
+	for i, r := range resident {
+		if r&1 != 0 {
+			t.Fatalf("page %d of the last chunk is resident", i)
+		}
 	}
 }

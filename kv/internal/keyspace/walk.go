@@ -26,7 +26,6 @@ type Walker struct {
 	step  uint8
 	seg   arena.Ref
 	slot  int
-	ahead byte // see Next
 }
 
 // Walk returns a walker over root.
@@ -39,9 +38,15 @@ func Walk(a *arena.Arena, root Root) Walker {
 	return w
 }
 
-// fetchAhead is how many slots before its turn an entry is touched, so that the
-// memory system fetches it while others are encoded.
-const fetchAhead = 12
+// An entry is asked for twice before its turn, so that the memory system fetches it while others
+// are encoded: its head this many slots ahead, and the rest, whose size is known from the head, when
+// that has come.
+const (
+	headAhead = 32
+	restAhead = 16
+	// restMax is how much of a value is fetched; behind that the processor sees where a reader goes.
+	restMax = 512
+)
 
 // Next decodes the next entry into e and returns false at the end.
 func (w *Walker) Next(e *Entry) bool {
@@ -51,11 +56,7 @@ func (w *Walker) Next(e *Entry) bool {
 			for w.slot < len(tab) {
 				i := w.slot
 				w.slot++
-				if i+fetchAhead < len(tab) {
-					if s := tab[i+fetchAhead]; s != 0 {
-						w.ahead ^= w.a.Byte(slotRef(s), 0)
-					}
-				}
+				w.fetch(tab, i)
 				if tab[i] != 0 {
 					readEntry(w.a, slotRef(tab[i]), e)
 					return true
@@ -69,6 +70,33 @@ func (w *Walker) Next(e *Entry) bool {
 		w.seg = arena.Ref(w.a.Words(w.dir, int(w.words))[w.next])
 		w.slot = 0
 		w.next += 1 << (w.step - segmentAt(w.a, w.seg).depth)
+		tab := segmentAt(w.a, w.seg).table()
+		for _, s := range tab[:min(headAhead, len(tab))] {
+			if s != 0 {
+				w.a.Prefetch(slotRef(s), 1)
+			}
+		}
+	}
+}
+
+// fetch asks for what will soon be read of a segment whose slot i has its turn.
+func (w *Walker) fetch(tab []uint64, i int) {
+	if j := i + headAhead; j < len(tab) && tab[j] != 0 {
+		w.a.Prefetch(slotRef(tab[j]), 1)
+	}
+	if j := i + restAhead; j < len(tab) && tab[j] != 0 {
+		fetchEntry(w.a, slotRef(tab[j]))
+	}
+}
+
+// fetchEntry asks for an entry and its value. The head is read.
+func fetchEntry(a *arena.Arena, ref arena.Ref) {
+	var e Entry
+	readEntry(a, ref, &e)
+	if e.external != 0 {
+		a.Prefetch(e.external, min(len(e.Value), restMax))
+	} else {
+		a.Prefetch(ref, e.head+min(len(e.Value), restMax))
 	}
 }
 
