@@ -2,6 +2,7 @@ package kv
 
 import (
 	"fmt"
+	"math"
 
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
@@ -236,36 +237,32 @@ func (sh *shard) dropTrees(s *Store, db int, t *keyspace.Table, typ Type, head [
 }
 
 // checkTrees verifies all trees of a table, and that nothing else is in their heaps.
-func (sh *shard) checkTrees(s *Store, db int, t *keyspace.Table) error {
-	var e keyspace.Entry
+func (sh *shard) checkTrees(s *Store, db int, t *keyspace.Table) (err error) {
 	blocks, found := int64(0), 0
-	for w := keyspace.Walk(s.arena, t.Root()); w.Next(&e); {
+	t.Scan(0, math.MaxInt, func(e *keyspace.Entry) {
 		typ := Type(e.Type())
-		if !hasTrees(typ, Encoding(e.Encoding())) {
-			continue
+		if err != nil || !hasTrees(typ, Encoding(e.Encoding())) {
+			return
 		}
-		n := int64(0)
-		for i := range shapes[typ] {
-			tr := tree.Read(s.arena, shapes[typ][i], headRoot(e.Value, i))
-			k, err := tr.Check()
-			if err != nil {
-				return fmt.Errorf("kv: tree %d of the %s at %q: %w", i, typ, e.Key, err)
-			}
-			n += k
+		var n int64
+		if n, err = s.checkTreesOf(e); err != nil {
+			return
 		}
 		id := headID(e.Value)
 		if id == 0 {
 			blocks += n
-			continue
+			return
 		}
 		found++
 		b := sh.bigs.of[db][id]
 		if b == nil {
-			return fmt.Errorf("kv: the %s at %q has no heap", typ, e.Key)
+			err = fmt.Errorf("kv: the %s at %q has no heap", typ, e.Key)
+		} else if have := b.heap.Blocks() - b.guard.Waiting(b.heap); have != n {
+			err = fmt.Errorf("kv: the heap of the %s at %q holds %d blocks, its trees have %d", typ, e.Key, have, n)
 		}
-		if have := b.heap.Blocks() - b.guard.Waiting(b.heap); have != n {
-			return fmt.Errorf("kv: the heap of the %s at %q holds %d blocks, its trees have %d", typ, e.Key, have, n)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	if n := len(sh.bigs.of[db]); n != found {
 		return fmt.Errorf("kv: %d big collections, keys have %d", n, found)
@@ -274,4 +271,18 @@ func (sh *shard) checkTrees(s *Store, db int, t *keyspace.Table) error {
 		return fmt.Errorf("kv: the heap of nodes holds %d blocks, the trees have %d", have, blocks)
 	}
 	return nil
+}
+
+// checkTreesOf verifies the trees of an entry and returns the number of their blocks.
+func (s *Store) checkTreesOf(e *keyspace.Entry) (blocks int64, err error) {
+	typ := Type(e.Type())
+	for i := range shapes[typ] {
+		tr := tree.Read(s.arena, shapes[typ][i], headRoot(e.Value, i))
+		n, err := tr.Check()
+		if err != nil {
+			return 0, fmt.Errorf("kv: tree %d of the %s at %q: %w", i, typ, e.Key, err)
+		}
+		blocks += n
+	}
+	return blocks, nil
 }

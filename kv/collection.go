@@ -354,7 +354,7 @@ func (s *Store) newBig(sh *shard, db int, heap *arena.Heap, id *uint32) *bigTree
 // remove deletes the key. It counts as one change.
 func (c *coll) remove() {
 	if p, ok := c.t.Lookup(c.h, c.key); ok {
-		c.tx.must(c.t.Remove(c.h, p))
+		removeKey(c.t, c.h, p)
 		c.tx.changed(c.sh, c.db, c.t, c.key)
 	}
 	c.exists, c.treed, c.value, c.big, c.id = false, false, nil, nil, 0

@@ -460,13 +460,24 @@ func (sh *shard) notice() bool {
 
 // drain frees up to n deferred blocks of a shard that the cut has passed.
 func (s *Store) drain(sh *shard, n int) (more bool) {
-	if more = sh.guard.Drain(n); !more {
+	n = sh.purge(n)
+	if more = n <= 0 || sh.guard.Drain(n); !more {
 		more = sh.drainBigs(s, n)
 		sh.clearEmpty()
 	}
 	s.noteDeferred(sh)
 	sh.recount()
 	return more
+}
+
+// purge removes up to n entries that a deletion could only hide, and returns n less their number.
+func (sh *shard) purge(n int) int {
+	for _, t := range sh.tables {
+		if t != nil {
+			n = t.Purge(n)
+		}
+	}
+	return n
 }
 
 // clearEmpty gives back the index of tables whose keys were all deleted under a

@@ -342,7 +342,7 @@ func (tx *Tx) edit(at *place, p keyspace.Pos, ok bool, size int) ([]byte, error)
 	b, err := at.t.Extend(at.h, p, kind, size, tx.seconds())
 	if err != nil {
 		if !ok {
-			tx.must(at.t.Remove(at.h, p)) // its segment was written to just now
+			removeKey(at.t, at.h, p)
 		}
 		tx.s.publish(at.sh, at.db, at.t)
 		return nil, ErrNoMemory

@@ -95,10 +95,11 @@ func (tx *Tx) putAt(to *place, v *keyspace.Value) error {
 // takeAt removes the key that was moved.
 func (tx *Tx) takeAt(from *place, kept bool) {
 	p, _ := from.t.Lookup(from.h, from.key)
-	if kept {
-		tx.must(from.t.Take(from.h, p))
-	} else {
-		tx.must(from.t.Remove(from.h, p))
+	switch {
+	case !kept:
+		removeKey(from.t, from.h, p)
+	case from.t.Take(from.h, p) != nil:
+		from.t.Hide(p, true)
 	}
 	tx.s.publish(from.sh, from.db, from.t)
 	from.sh.touchWatchers(from.db, from.key, true)

@@ -297,16 +297,22 @@ func (tx *Tx) Delete(db int, key []byte) bool {
 		return false
 	}
 	sh := tx.shard(h)
-	tx.must(t.Remove(h, p))
+	removeKey(t, h, p)
 	tx.changed(sh, db, t, key)
 	return true
 }
 
-// must ends the program when a deletion finds no memory for the copy of a
-// segment that a cut can reach: there is no honest answer to the caller.
+// removeKey removes the key at p, whose hash is h, however little memory there is.
+func removeKey(t *keyspace.Table, h uint64, p keyspace.Pos) {
+	if t.Remove(h, p) != nil {
+		t.Hide(p, false)
+	}
+}
+
+// must is for changes that need no memory, since what they change was written to before.
 func (tx *Tx) must(err error) {
 	if err != nil {
-		panic("kv: a deletion during a snapshot found no memory: " + err.Error())
+		panic("kv: a change that needs no memory has failed: " + err.Error())
 	}
 }
 

@@ -36,6 +36,8 @@ type Guard struct {
 	ages  []*Age                 // the oldest first; none without pins
 	fresh map[arena.Ref]struct{} // blocks that were made since the newest pin
 
+	hidden int // entries that are to be removed when the cut has passed
+
 	DeferredBytes int64 // waiting for the cut to pass, or for pins
 }
 
@@ -130,7 +132,25 @@ func (g *Guard) DropLater(h *arena.Heap) {
 }
 
 // Pending tells whether anything waits to be freed that no pin can reach.
-func (g *Guard) Pending() bool { return len(g.blocks) > 0 || len(g.dropped) > 0 }
+func (g *Guard) Pending() bool { return len(g.blocks) > 0 || len(g.dropped) > 0 || g.hidden > 0 }
+
+// Hide counts an entry of so many bytes of a heap that nobody finds any more. Its owner removes it
+// when the cut has passed, before Drain.
+func (g *Guard) Hide(h *arena.Heap, bytes int64) {
+	g.hidden++
+	g.DeferredBytes += bytes
+	*g.heldOf(h) += bytes
+}
+
+// Unhide counts that such an entry is being removed.
+func (g *Guard) Unhide(h *arena.Heap, bytes int64) {
+	g.hidden--
+	g.DeferredBytes -= bytes
+	*g.heldOf(h) -= bytes
+}
+
+// Forget counts n such entries no more, which go with their heap.
+func (g *Guard) Forget(n int) { g.hidden -= n }
 
 // runBlocks is about how many times as long it takes to drop a run of a heap as to
 // free a block.

@@ -72,7 +72,10 @@ func (t *Table) moveEntry(ref arena.Ref) bool {
 // moveTo moves the entry at ref to a block of the same size.
 func (t *Table) moveTo(ref, to arena.Ref) {
 	size := t.a.Size(ref)
-	slot := t.slotOf(ref)
+	var e Entry
+	readEntry(t.a, ref, &e)
+	s, i := t.find(t.hasher.Hash(e.Key), ref)
+	slot := &s.table()[i]
 	copy(t.a.Bytes(to, size), t.a.Bytes(ref, size))
 	*slot = makeSlot(to, slotTag(*slot), *slot&ttlBit != 0)
 	t.entries.Free(ref)
@@ -96,17 +99,14 @@ func (t *Table) Evacuate(max int) (more bool) {
 	return true
 }
 
-// slotOf returns the slot that refers to the entry at ref.
-func (t *Table) slotOf(ref arena.Ref) *uint64 {
-	var e Entry
-	readEntry(t.a, ref, &e)
-	h := t.hasher.Hash(e.Key)
-	s := t.segmentFor(h)
+// find returns where the slot is that refers to the entry at ref, whose key has the hash h.
+func (t *Table) find(h uint64, ref arena.Ref) (s seg, slot int) {
+	s = t.segmentFor(h)
 	tag := tagOf(h, s.depth)
 	tab := s.table()
 	for i := s.first(tab, tag); i < len(tab) && tab[i] != 0 && slotTag(tab[i]) == tag; i++ {
 		if slotRef(tab[i]) == ref {
-			return &tab[i]
+			return s, i
 		}
 	}
 	panic("keyspace: an entry that no slot refers to")

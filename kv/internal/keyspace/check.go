@@ -37,6 +37,9 @@ func (t *Table) Check() error {
 			i += n
 		}
 	}
+	if c.hidden != len(t.hidden) {
+		return fmt.Errorf("keyspace: %d of %d hidden entries are there", c.hidden, len(t.hidden))
+	}
 	if c.ext != t.ext {
 		return fmt.Errorf("keyspace: %d entries of an extended kind, counted are %d", c.ext, t.ext)
 	}
@@ -56,11 +59,13 @@ type checker struct {
 	ext            int64
 	blocks         int64
 	deep           int
+	hidden         int
 }
 
 func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 	c.blocks++
-	count, expires := 0, 0
+	count, expires := 0, 0  // hidden ones included
+	shown, expiring := 0, 0 // these aside
 	tab := s.table()
 	prev := 0 // position after the last slot
 	var last uint64
@@ -87,7 +92,13 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 			return fmt.Errorf("keyspace: key %q expires at %d, its slot says otherwise", e.Key, e.ExpireAt)
 		}
 		count++
-		if extended(e.Kind) {
+		hidden := t.isHidden(slotRef(slot))
+		if hidden {
+			c.hidden++
+		} else {
+			shown++
+		}
+		if extended(e.Kind) && !hidden {
 			c.ext++
 		}
 		c.blocks++
@@ -96,6 +107,9 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 		}
 		if e.ExpireAt != 0 {
 			expires++
+			if !hidden {
+				expiring++
+			}
 			if s.expireAt == 0 || e.ExpireAt < s.expireAt {
 				return fmt.Errorf("keyspace: key %q expires before its segment's bound", e.Key)
 			}
@@ -104,7 +118,7 @@ func (c *checker) segment(t *Table, s seg, prefix uint64) error {
 	if count != int(s.count) || expires != int(s.expires) {
 		return fmt.Errorf("keyspace: segment has %d keys, %d with expiry; counted are %d, %d", count, expires, s.count, s.expires)
 	}
-	c.count += int64(count)
-	c.expires += int64(expires)
+	c.count += int64(shown)
+	c.expires += int64(expiring)
 	return nil
 }

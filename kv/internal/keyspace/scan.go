@@ -28,6 +28,9 @@ func (t *Table) Scan(from uint64, budget int, fn func(e *Entry)) (next uint64, d
 				last = tag
 			}
 			budget--
+			if t.isHidden(slotRef(slot)) {
+				continue
+			}
 			readEntry(t.a, slotRef(slot), &e)
 			if last == begin && t.hasher.Hash(e.Key) < pos {
 				continue // visited when a segment that has since been merged told it from pos
@@ -56,7 +59,7 @@ func (t *Table) Random(rnd func() uint64, e *Entry) {
 	for range randomTries {
 		s := t.segmentFor(rnd())
 		tab := s.table()
-		if slot := tab[rnd()%uint64(len(tab))]; slot != 0 {
+		if slot := tab[rnd()%uint64(len(tab))]; slot != 0 && !t.isHidden(slotRef(slot)) {
 			readEntry(t.a, slotRef(slot), e)
 			return
 		}
@@ -65,7 +68,7 @@ func (t *Table) Random(rnd func() uint64, e *Entry) {
 		s := t.segmentFor(pos)
 		if s.count > 0 {
 			for i, tab := s.first(s.table(), tagOf(pos, s.depth)), s.table(); i < len(tab); i++ {
-				if tab[i] != 0 {
+				if tab[i] != 0 && !t.isHidden(slotRef(tab[i])) {
 					readEntry(t.a, slotRef(tab[i]), e)
 					return
 				}
@@ -118,7 +121,7 @@ func (t *Table) expireSegment(sw *Sweep, pos uint64, s seg, now int64, fn func(e
 	// Backwards: a removal moves only slots that were looked at already.
 	for i := int(s.slots) - 1; i >= 0; i-- {
 		slot := s.table()[i]
-		if slot&ttlBit == 0 {
+		if slot&ttlBit == 0 || t.isHidden(slotRef(slot)) {
 			continue
 		}
 		readEntry(t.a, slotRef(slot), &e)
@@ -133,7 +136,7 @@ func (t *Table) expireSegment(sw *Sweep, pos uint64, s seg, now int64, fn func(e
 		}
 		fn(&e)
 		if s, err = t.removeAt(pos, s, i, false); err != nil {
-			return expired, err
+			t.Hide(Pos{s, i, slotRef(slot)}, false)
 		}
 		expired++
 		if sw.Enough { // the segment's bound stays as it is, which is too early at worst

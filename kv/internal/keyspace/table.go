@@ -26,8 +26,9 @@ type Table struct {
 	expires int64
 	ext     int64 // entries of an extended kind
 
-	keyBuf  []byte // a key that is being overwritten by itself
-	fetched byte   // see distribute
+	hidden  map[arena.Ref]struct{} // see Hide; nil if there are none
+	keyBuf  []byte                 // a key that is being overwritten by itself
+	fetched byte                   // see distribute
 }
 
 // Hasher hashes keys. The low bits of a hash choose the shard, the high ones the
@@ -160,7 +161,7 @@ func (t *Table) Lookup(h uint64, key []byte) (p Pos, ok bool) {
 		if slot == 0 || slotTag(slot) != tag {
 			break
 		}
-		if keyEquals(t.a, slotRef(slot), key) {
+		if keyEquals(t.a, slotRef(slot), key) && !t.isHidden(slotRef(slot)) {
 			return Pos{s, i, slotRef(slot)}, true
 		}
 	}
@@ -199,13 +200,7 @@ func (t *Table) SetIdle(p Pos, now, idle uint32) { t.setIdle(p.seg, p.slot, now,
 
 // Size returns the bytes that the key at p takes: its blocks and its slot.
 func (t *Table) Size(p Pos) int64 {
-	var e Entry
-	readEntry(t.a, p.entry, &e)
-	n := t.a.Size(p.entry) + 8 + 1
-	if e.external != 0 {
-		n += t.a.Size(e.external)
-	}
-	return int64(n)
+	return t.blockBytes(p.entry) + 8 + 1
 }
 
 // dropEntry frees an entry with all that it owns.
@@ -265,6 +260,7 @@ func (t *Table) ClearLater() {
 // reset makes the table a new one, with the same owner.
 func (t *Table) reset() {
 	drop := t.drop
+	t.guard.Forget(len(t.hidden))
 	*t = *NewTable(t.a, t.hasher, t.guard)
 	t.drop = drop
 }

@@ -305,7 +305,8 @@ func (t *Table) extendCopy(h uint64, p Pos, e *Entry, kind uint8, size int, now 
 	return v, nil
 }
 
-// Remove deletes the key at p, whose hash is h.
+// Remove deletes the key at p, whose hash is h. It fails only where a cut can reach the index, and
+// has changed nothing then: Hide does not.
 func (t *Table) Remove(h uint64, p Pos) error { return t.remove(h, p, false) }
 
 // Take is Remove for an entry whose trees live on elsewhere.
@@ -327,15 +328,10 @@ func (t *Table) removeAt(pos uint64, s seg, i int, keepTrees bool) (seg, error) 
 	if err != nil {
 		return s, err
 	}
-	tab := s.table()
-	slot := tab[i]
-	s.remove(tab, s.clocks(t.a), i)
+	slot := t.takeSlot(s, i)
 	t.count--
 	if slot&ttlBit != 0 {
 		t.expires--
-		if s.expires--; s.expires == 0 {
-			s.expireAt = 0
-		}
 	}
 	ref := slotRef(slot)
 	t.noteKind(t.a.Byte(ref, 0)&(typeMask|encMask<<encShift), 0)
@@ -345,4 +341,17 @@ func (t *Table) removeAt(pos uint64, s seg, i int, keepTrees bool) (seg, error) 
 		t.dropEntry(ref)
 	}
 	return s, nil
+}
+
+// takeSlot takes slot i out of s, which is writable, and returns it.
+func (t *Table) takeSlot(s seg, i int) uint64 {
+	tab := s.table()
+	slot := tab[i]
+	s.remove(tab, s.clocks(t.a), i)
+	if slot&ttlBit != 0 {
+		if s.expires--; s.expires == 0 {
+			s.expireAt = 0
+		}
+	}
+	return slot
 }
