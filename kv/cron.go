@@ -46,10 +46,11 @@ func (s *Store) cron() {
 			return
 		case <-tidy.C:
 		case <-tick.C:
-			s.coarse.Store(s.clock() / 1000)
+			now := s.clock() // before the check: what expires after HoldExpiry is left alone
+			s.coarse.Store(now / 1000)
 			if s.expiring.Load() && !s.holding.Load() {
-				s.sweep()
-				s.expireFields(sweepBusy)
+				s.sweep(now)
+				s.expireFields(now, sweepBusy)
 			}
 			if round++; round%10 == 0 {
 				s.Memory() // notes the peak
@@ -133,11 +134,10 @@ func (s *Store) freeDeferred(start time.Time) bool {
 	return true
 }
 
-// sweep looks for expired keys, segment by segment, and holds a shard's lock
-// for one segment at a time.
-func (s *Store) sweep() {
+// sweep looks for keys that have expired by now, segment by segment, and holds a shard's
+// lock for one segment at a time.
+func (s *Store) sweep(now int64) {
 	start := time.Now()
-	now := s.clock()
 	var looked, expired int64
 	for range len(s.shards) * s.dbs {
 		// Each table in turn; the next round goes on where this one ends.
@@ -190,8 +190,8 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 			sw.Enough = cost >= sweepBytes
 		}
 	})
-	s.publish(sh, db, t)
 	s.expired.Add(int64(n))
+	s.publish(sh, db, t)
 	if seen := sw.Seen - before.Seen; seen > 0 {
 		avg := (sw.TTLs - before.TTLs) / seen
 		old := s.avgTTL[db].Load()

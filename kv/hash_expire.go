@@ -60,13 +60,12 @@ const (
 	sweepFields = 256
 )
 
-// expireFields removes expired fields, for about as long as budget.
-func (s *Store) expireFields(budget time.Duration) {
+// expireFields removes fields that have expired by now, for about as long as budget.
+func (s *Store) expireFields(now int64, budget time.Duration) {
 	if !s.fields.used.Load() {
 		return
 	}
 	start := time.Now()
-	now := s.clock()
 	tx := s.NewTx()
 	for range len(s.shards) * s.dbs {
 		n, db := s.fields.table%len(s.shards), s.fields.table/len(s.shards)

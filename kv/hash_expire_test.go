@@ -37,13 +37,13 @@ func TestExpireFields(t *testing.T) {
 		tx.FlushDB(5)
 		tx.SwapDB(3, 4)
 		tx.Unlock()
-		s.expireFields(time.Second)
+		s.expireFields(s.clock(), time.Second)
 		if k := s.ExpiredFields(); k != 0 {
 			t.Fatalf("%d fields were removed too early", k)
 		}
 		clock.Store(at)
 		for range 1000 {
-			s.expireFields(time.Second)
+			s.expireFields(s.clock(), time.Second)
 		}
 		if keys := s.Len(0) + s.Len(2) + s.Len(4); keys != 1 {
 			t.Errorf("%d keys are left, of %d", keys, n)
@@ -77,7 +77,7 @@ func TestHashesSurviveACut(t *testing.T) {
 	}
 	clock.Store(at)
 	for range 500 {
-		s.expireFields(time.Second)
+		s.expireFields(s.clock(), time.Second)
 	}
 	setFields(t, s, "big", 3000, 3, at+10)
 	found := map[string]int{}
@@ -176,7 +176,7 @@ func TestLoadHash(t *testing.T) {
 	tx.Unlock()
 	clock.Store(at)
 	for range 100 {
-		s.expireFields(time.Second)
+		s.expireFields(s.clock(), time.Second)
 	}
 	if n := s.ExpiredFields(); n != 750 {
 		t.Errorf("%d loaded fields have expired, of 750", n)

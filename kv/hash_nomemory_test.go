@@ -64,12 +64,12 @@ func TestHashNoMemory(t *testing.T) {
 		}
 		now.Store(1<<40 + 6000) // about half have expired, and every stray has had its time
 		for range 100 {
-			s.expireFields(time.Second)
+			s.expireFields(s.clock(), time.Second)
 		}
 		compareHash(t, tx, key, m)
 		now.Store(1 << 41)
 		for range 100 {
-			s.expireFields(time.Second)
+			s.expireFields(s.clock(), time.Second)
 		}
 		compareHash(t, tx, key, m)
 	}

@@ -134,13 +134,13 @@ func TestHashModel(t *testing.T) {
 				compareHash(t, tx, key, m)
 			}
 			if r.IntN(50) == 0 {
-				s.expireFields(time.Second)
+				s.expireFields(s.clock(), time.Second)
 			}
 		}
 		clock.Add(1e6)
 		m.expire(clock.Load())
-		for s.expireFields(time.Second); s.fieldsDue(clock.Load()); {
-			s.expireFields(time.Second)
+		for s.expireFields(s.clock(), time.Second); s.fieldsDue(clock.Load()); {
+			s.expireFields(s.clock(), time.Second)
 		}
 		compareHash(t, tx, key, m)
 		if len(m) == 0 && s.Len(0) > 0 {
