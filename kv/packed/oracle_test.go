@@ -48,11 +48,10 @@ func newOracle(t *testing.T) *oracle {
 		cmd.Wait()
 		os.RemoveAll(dir)
 	})
-	for range 500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("unix", path); err == nil {
 			return &oracle{t, c, bufio.NewReader(c)}
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("redis-server does not answer")
 	return nil

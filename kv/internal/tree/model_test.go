@@ -6,6 +6,7 @@ import (
 	"os"
 	"sort"
 	"testing"
+	"time"
 
 	"kvd/kv/internal/arena"
 	"kvd/kv/internal/cut"
@@ -107,14 +108,19 @@ func TestForkedModes(t *testing.T) {
 // fill takes all memory but what lies free in the heap's runs.
 func fill(t *testing.T, a *arena.Arena) *arena.Heap {
 	h := a.NewHeap(arena.Data)
-	for n := 64 << 20; n >= arena.PageSize; n /= 2 {
-		for {
+	for took := false; ; time.Sleep(time.Millisecond) {
+		// A chunk that is being touched or discarded belongs to nobody meanwhile, and is free again.
+		settled := took && a.Stats().Resident == a.Reserved()-arena.ChunkSize // the first one stays empty
+		took = true
+		for n := 64 << 20; n >= arena.PageSize; {
 			if _, err := h.Alloc(n); err != nil {
-				break
+				n /= 2
 			}
 		}
+		if settled {
+			return h
+		}
 	}
-	return h
 }
 
 func TestNoMemory(t *testing.T) {
