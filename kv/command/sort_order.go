@@ -29,7 +29,8 @@ type sorter struct {
 }
 
 // orderBy returns the elements from, … to-1 of a list that is sorted as Redis does it. Elements that it
-// takes for equal, which differ only where they are not looked at, keep their order.
+// takes for equal, which differ only where they are not looked at, keep their order; but with BY and LIMIT
+// they come as window happens to leave them.
 func orderBy(o *sortOptions, list []*sortItem, from, to int64) []*sortItem {
 	s := sorter{list: list, alpha: o.alpha, by: o.by != nil, whole: o.store != nil, desc: o.desc}
 	keys := make([]sortKey, len(list))
@@ -40,10 +41,15 @@ func orderBy(o *sortOptions, list []*sortItem, from, to int64) []*sortItem {
 		}
 	}
 	const fewTimes = 8
-	if to < int64(len(keys))/fewTimes {
+	switch {
+	case s.alpha && s.by && to-from < int64(len(keys)):
+		s.window(keys, int(from), int(to))
+	case to < int64(len(keys))/fewTimes:
 		keys = s.lowest(keys, int(to))
+		fallthrough
+	default:
+		slices.SortFunc(keys, s.compare)
 	}
-	slices.SortFunc(keys, s.compare)
 	sorted := make([]*sortItem, 0, to-from)
 	for _, k := range keys[from:to] {
 		sorted = append(sorted, list[k.at])
@@ -87,9 +93,17 @@ func (s *sorter) text(item *sortItem, buf []byte) []byte {
 	return t
 }
 
-// compare orders by what elements are sorted by: by score, and by text where that is equal; or by text, what
-// is missing first.
+// compare is order that never takes two elements for equal: the one that came first is the lesser.
 func (s *sorter) compare(a, b sortKey) int {
+	if c := s.order(a, b); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.at, b.at)
+}
+
+// order orders by what elements are sorted by: by score, and by text where that is equal; or by text, what
+// is missing first.
+func (s *sorter) order(a, b sortKey) int {
 	if a.number != b.number {
 		return cmp.Compare(a.number, b.number)
 	}
@@ -101,10 +115,7 @@ func (s *sorter) compare(a, b sortKey) int {
 	} else {
 		c = bytes.Compare(textOf(&x.elem, bufX[:0]), textOf(&y.elem, bufY[:0]))
 	}
-	switch {
-	case c == 0:
-		return cmp.Compare(a.at, b.at)
-	case s.desc:
+	if s.desc {
 		return -c
 	}
 	return c
