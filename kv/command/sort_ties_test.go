@@ -36,10 +36,10 @@ func TestSortTies(t *testing.T) {
 		return []string{strconv.Itoa(r.IntN(400)), strconv.Itoa(r.IntN(40) - 20), fmt.Sprintf("e%d", r.IntN(200)), "a\x00" + strconv.Itoa(r.IntN(3)),
 			strconv.Itoa(r.IntN(90)) + ".0", "\xff", ""}[r.IntN(7)]
 	}
-	for round := range max(2, fuzzCount(60)/6) {
+	for round := range max(3, fuzzCount(60)/6) {
 		p.both("FLUSHALL")
 		rpush, zadd, sadd := []string{"RPUSH", "list"}, []string{"ZADD", "zset"}, []string{"SADD", "set"}
-		for i := range 1 + r.IntN([]int{9, 60, 900}[round%3]) {
+		for i := range 1 + r.IntN([]int{900, 9, 60}[round%3]) {
 			e := elem()
 			rpush, zadd, sadd = append(rpush, e), append(zadd, strconv.Itoa(i%7), e), append(sadd, e)
 			switch r.IntN(4) {
