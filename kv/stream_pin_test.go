@@ -276,7 +276,7 @@ func TestPinWithoutMemory(t *testing.T) {
 	tx.LockAll()
 	want, refused := val, 0
 	for i := range 200 {
-		for range 8 {
+		for range 2 { // less than most writes want
 			h.spare(0)
 		}
 		off, data := i*10_000, bytes.Repeat([]byte{byte(i)}, 40_000)
