@@ -433,7 +433,12 @@ func TestLimitWithStuckDisk(t *testing.T) {
 		}
 		ended := make(chan error)
 		go func() { _, err := l.sv.finish(context.Background()); ended <- err }()
-		within(t, "the limit", func() bool { return l.sv.failure.Load() != nil })
+		// Until the crew knows that the save is given up, writers keep what they replace.
+		within(t, "the limit", func() bool {
+			l.sv.crew.mu.Lock()
+			defer l.sv.crew.mu.Unlock()
+			return l.sv.failure.Load() != nil && l.sv.crew.err != nil
+		})
 		<-stuck
 		l.w.most.Store(before + 2*megabytes<<20)
 		within(t, "all values to be replaced", func() bool { return l.w.written.Load() == l.w.most.Load() })

@@ -5,6 +5,7 @@ package load
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kvd/bench/internal/noise"
 )
@@ -369,12 +372,20 @@ func TestContextEnds(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// A port that is taken, so that nobody else comes to listen there.
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Spec{Addr: l.Addr().String(), Keys: 1, Mix: WriteOnly}
-	_ = l.Close()
+	defer func() { _ = unix.Close(fd) }()
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Spec{Addr: fmt.Sprint("127.0.0.1:", addr.(*unix.SockaddrInet4).Port), Keys: 1, Mix: WriteOnly}
 	before := openFiles(t)
 	if _, err := Start(t.Context(), s); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("Start: %v", err)
