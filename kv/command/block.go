@@ -100,11 +100,7 @@ func secondsToMillis(arg []byte) (ms int64, ok bool) {
 	if seconds.IsInf() {
 		return math.MinInt64, true
 	}
-	const mantissa = 64
-	f, _, err := big.ParseFloat(string(resp.AppendLongDouble(nil, seconds)), 10, mantissa, big.ToNearestEven)
-	if err != nil {
-		return 0, false
-	}
+	f := seconds.Big()
 	ms, accuracy := f.Mul(f, big.NewFloat(1000)).Int64()
 	switch {
 	case ms == math.MaxInt64 && accuracy == big.Below, ms == math.MinInt64:

@@ -81,6 +81,15 @@ func ParseLongDouble(b []byte) (x LongDouble, ok bool) {
 // IsInf tells whether x is an infinity, which HINCRBYFLOAT refuses as an increment.
 func (x LongDouble) IsInf() bool { return x.inf != 0 }
 
+// Big returns a finite x in new memory, with the 64 bits of its mantissa; 0 for an infinity.
+func (x LongDouble) Big() *big.Float {
+	f := new(big.Float).SetPrec(extendedMantissaBits)
+	if x.f != nil {
+		f.Set(x.f)
+	}
+	return f
+}
+
 // Add returns x + y, rounded to nearest even. ok is false if the sum is not finite.
 func (x LongDouble) Add(y LongDouble) (sum LongDouble, ok bool) {
 	switch {
