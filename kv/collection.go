@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"kvd/kv/internal/arena"
-	"kvd/kv/internal/cut"
 	"kvd/kv/internal/keyspace"
 	"kvd/kv/internal/tree"
 )
@@ -166,37 +165,14 @@ func (c *coll) ready() error {
 	return c.own.Ready()
 }
 
-// setAside sets memory aside, where a cut holds back what is replaced, before several trees are
-// changed: if there is none for the second, what was done to the first is undone, and that may take some. It
-// must be given back before that, or when all is done.
-func (c *coll) setAside() (a aside, err error) {
-	heap, guard := c.t.Nodes(), &c.sh.guard
+// copies tells whether nodes of the trees are copied before they are changed. Then a change of several trees
+// is made in such an order that only the first steps may find no memory: after a Put of the same value,
+// neither another Put of a value as long nor a Delete of that record needs any.
+func (c *coll) copies() bool {
 	if c.big != nil {
-		heap, guard = c.big.heap, &c.big.guard
+		return c.big.guard.Copies()
 	}
-	if guard.Mode == cut.None {
-		return a, nil
-	}
-	a.heap = heap
-	a.ref, err = heap.Alloc(spare)
-	return a, storeError(err)
-}
-
-// aside is memory that is set aside; the zero one is none.
-type aside struct {
-	heap *arena.Heap
-	ref  arena.Ref
-}
-
-// spare is the size of an aside, in bytes.
-const spare = 256 << 10
-
-// give gives it back, if that was not done.
-func (a *aside) give() {
-	if a.ref != 0 {
-		a.heap.Free(a.ref)
-		a.ref = 0
-	}
+	return c.sh.guard.Copies()
 }
 
 // isTree tells whether the collection is trees.
@@ -288,6 +264,40 @@ func (c *coll) makeTrees(enc Encoding) error {
 	c.enc, c.value, c.big = enc, nil, nil
 	c.openTrees(head[:])
 	return nil
+}
+
+// startTrees opens empty trees for a collection that is one block, or not there, for the caller to
+// fill. Then becomeTrees or freeTrees must follow: until then the collection is what it was.
+func (c *coll) startTrees() {
+	if c.t == nil {
+		c.t = c.sh.table(c.tx.s, c.db)
+	}
+	space := tree.Space{Heap: c.t.Nodes(), Guard: &c.sh.guard}
+	for i := range shapes[c.typ] {
+		c.roots[i] = tree.Open(space, shapes[c.typ][i], tree.Root{})
+	}
+}
+
+// becomeTrees makes the collection the trees that startTrees has opened, which the caller saves
+// afterwards. After an error there are no trees and nothing has changed.
+func (c *coll) becomeTrees(enc Encoding) error {
+	filled := c.roots
+	if err := c.makeTrees(enc); err != nil {
+		c.freeTrees()
+		return err
+	}
+	for i := range shapes[c.typ] {
+		c.roots[i].Root = filled[i].Root
+	}
+	return nil
+}
+
+// freeTrees gives up the trees that startTrees has opened.
+func (c *coll) freeTrees() {
+	for i := range shapes[c.typ] {
+		c.roots[i].Free()
+	}
+	c.tx.s.publish(c.sh, c.db, c.t)
 }
 
 // save keeps what has changed in the trees and the tail. It counts as one change. It fails only

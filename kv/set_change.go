@@ -159,17 +159,18 @@ func (s *Set) addOverflow(k *setBlock, added int64, member []byte, next func() (
 		}
 		return next()
 	})
+	if s.c.tree(0).Count == 0 { // no memory for the first one
+		s.c.remove()
+		s.c.tx.MarkChanged(-1)
+		return 0, err
+	}
 	return added + more, firstError(err, s.c.save())
 }
 
-// toTree makes the set a tree of the members of a block. After ErrNoMemory the set is what
-// it was, if there is memory for that.
+// toTree makes the set a tree of the members of a block, which the caller saves. After ErrNoMemory
+// the set is what it was.
 func (s *Set) toTree(k *setBlock) (err error) {
-	exists, enc := s.c.exists, s.c.enc
-	was := append([]byte(nil), s.c.packed()...)
-	if err = s.c.makeTrees(EncTree); err != nil {
-		return err
-	}
+	s.c.startTrees()
 	t := s.c.tree(0)
 	var text []byte
 	var buf [setKeyBuffer]byte
@@ -180,21 +181,16 @@ func (s *Set) toTree(k *setBlock) (err error) {
 		_, err = t.Put(key, nil, false)
 		return err == nil
 	})
-	if err == nil {
-		return nil
+	if err != nil {
+		s.c.freeTrees()
+		return storeError(err)
 	}
-	t.Free()
-	if exists {
-		return firstError(s.c.setPacked(enc, was), ErrNoMemory)
-	}
-	s.c.remove()
-	s.c.tx.MarkChanged(-1)
-	return ErrNoMemory
+	return s.c.becomeTrees(EncTree)
 }
 
 // addToTree adds members to a tree, which the caller saves.
 func (s *Set) addToTree(next func() (member []byte, ok bool)) (added int64, err error) {
-	t, copies := s.c.tree(0), s.copies()
+	t, copies := s.c.tree(0), s.c.copies()
 	var buf [setKeyBuffer]byte
 	key := buf[:0]
 	for member, ok := next(); ok; member, ok = next() {
@@ -218,14 +214,6 @@ func (s *Set) addToTree(next func() (member []byte, ok bool)) (added int64, err 
 		}
 	}
 	return added, nil
-}
-
-// copies tells whether nodes are copied before they are changed, for a cut.
-func (s *Set) copies() bool {
-	if s.c.big != nil {
-		return s.c.big.guard.Copies()
-	}
-	return s.c.sh.guard.Copies()
 }
 
 // firstError returns the first of two errors that is one.

@@ -201,11 +201,6 @@ func (s *Stream) CreateConsumer(g *StreamGroup, name []byte, now int64, c *Strea
 	if c.id == 1<<32-1 {
 		return ErrNoMemory
 	}
-	room, err := s.c.setAside()
-	if err != nil {
-		return err
-	}
-	defer room.give()
 	g.nextConsumer++
 	if err := s.PutGroup(g); err != nil {
 		g.nextConsumer--
@@ -216,9 +211,8 @@ func (s *Stream) CreateConsumer(g *StreamGroup, name []byte, now int64, c *Strea
 	if _, err := t.Put(g.numberKey(buf[:0], c.id), name, false); err != nil {
 		return storeError(err)
 	}
-	err = s.PutConsumer(g, c)
+	err := s.PutConsumer(g, c)
 	if err != nil {
-		room.give()
 		_, undo := t.Delete(g.numberKey(buf[:0], c.id))
 		s.c.tx.must(undo)
 	}
@@ -302,11 +296,6 @@ func (s *Stream) Deliver(g *StreamGroup, c *StreamConsumer, id StreamID, p *Stre
 		copy(old[:], r.Value)
 		had = getUint32(old[:])
 	}
-	room, err := s.c.setAside()
-	if err != nil {
-		return err
-	}
-	defer room.give()
 	if had != c.id {
 		if _, err := owned.Put(g.ownedKey(buf[:0], c.id, id), nil, false); err != nil {
 			return storeError(err)
@@ -314,16 +303,14 @@ func (s *Stream) Deliver(g *StreamGroup, c *StreamConsumer, id StreamID, p *Stre
 	}
 	p.consumer = c.id
 	v := p.value()
-	_, err = t.Put(g.pendingKey(buf[:0], id), v[:], false)
+	_, err := t.Put(g.pendingKey(buf[:0], id), v[:], false)
 	if err == nil && had != 0 && had != c.id {
 		if _, err = owned.Delete(g.ownedKey(buf[:0], had, id)); err != nil {
-			room.give()
 			_, undo := t.Put(g.pendingKey(buf[:0], id), old[:], false) // where it has just been written
 			s.c.tx.must(undo)
 		}
 	}
 	if err != nil && had != c.id {
-		room.give()
 		_, undo := owned.Delete(g.ownedKey(buf[:0], c.id, id))
 		s.c.tx.must(undo)
 	}
@@ -337,22 +324,19 @@ func (s *Stream) Ack(g *StreamGroup, id StreamID) (bool, error) {
 	if !s.Pending(g, id, &p) {
 		return false, nil
 	}
-	room, err := s.c.setAside()
-	if err != nil {
-		return false, err
-	}
-	defer room.give()
 	var buf [maxStreamKey]byte
-	consumer, owned := p.consumer, s.c.tree(streamOwned)
-	if _, err := owned.Delete(g.ownedKey(buf[:0], consumer, id)); err != nil {
+	pending := s.c.tree(streamPending)
+	if s.c.copies() {
+		v := p.value()
+		if _, err := pending.Put(g.pendingKey(buf[:0], id), v[:], false); err != nil {
+			return false, storeError(err)
+		}
+	}
+	if _, err := s.c.tree(streamOwned).Delete(g.ownedKey(buf[:0], p.consumer, id)); err != nil {
 		return false, storeError(err)
 	}
-	if _, err := s.c.tree(streamPending).Delete(g.pendingKey(buf[:0], id)); err != nil {
-		room.give()
-		_, undo := owned.Put(g.ownedKey(buf[:0], consumer, id), nil, false)
-		s.c.tx.must(undo)
-		return false, storeError(err)
-	}
+	_, err := pending.Delete(g.pendingKey(buf[:0], id))
+	s.c.tx.must(err)
 	return true, nil
 }
 

@@ -225,8 +225,7 @@ func (c *coll) overlay(dst []byte, at, old, off int64, data []byte) []byte {
 
 // makeRoom makes a string of old bytes ready for data: it is long enough, the chunks that it
 // gets hold their part of data, and no other that data will change needs memory any more.
-// What its first old bytes are stays the same. After an error so does its length: memory is set
-// aside while it gets chunks, for to take them back needs some.
+// What its first old bytes are stays the same, and after an error so does its length.
 func (c *coll) makeRoom(old, off int64, data []byte) error {
 	t := c.tree(0)
 	end := off + int64(len(data))
@@ -237,47 +236,38 @@ func (c *coll) makeRoom(old, off int64, data []byte) error {
 		}
 	}
 	if size <= t.Count*ChunkSize {
-		return c.growLast(old, size)
+		return c.growChunk(t.Count-1, old, size)
 	}
-	heap := c.t.Nodes()
-	if c.big != nil {
-		heap = c.big.heap
+	count := t.Count
+	err := c.addChunks(old, off, data)
+	if err == nil {
+		err = c.growChunk(count-1, old, count*ChunkSize)
 	}
-	aside, err := heap.Alloc(spare)
-	if err != nil {
-		return err
-	}
-	err = c.addChunks(old, off, data)
-	heap.Free(aside)
-	if err != nil {
-		c.undoRoom(old)
+	if err != nil { // what was just added can be taken back without memory
+		c.tx.must(t.DeleteRange(count, t.Count-count))
 	}
 	return err
 }
 
-// growLast makes the last chunk of a string of old bytes longer by zeroes, so that the string
-// has size bytes.
-func (c *coll) growLast(old, size int64) error {
+// growChunk makes chunk i, where a string of old bytes ends, longer by zeroes, so that it ends where
+// one of size bytes would.
+func (c *coll) growChunk(i, old, size int64) error {
 	if size == old {
 		return nil
 	}
 	t := c.tree(0)
-	at := (t.Count - 1) * ChunkSize
-	b, err := t.Edit(t.Count-1, int(size-at))
+	at := i * ChunkSize
+	b, err := t.Edit(i, int(size-at))
 	if err == nil {
 		clear(b[old-at:])
 	}
 	return err
 }
 
-// addChunks makes the last chunk of a string of old bytes full and adds those that data
-// lies in, or behind.
+// addChunks adds to the chunks of a string of old bytes those that data lies in, or behind.
 func (c *coll) addChunks(old, off int64, data []byte) error {
 	t := c.tree(0)
 	size, count := off+int64(len(data)), t.Count
-	if err := c.growLast(old, count*ChunkSize); err != nil {
-		return err
-	}
 	room := slices.Grow(c.tx.scratch(), ChunkSize)[:ChunkSize]
 	defer c.tx.keep(room)
 	for i := count; i*ChunkSize < size; i++ {
@@ -288,18 +278,6 @@ func (c *coll) addChunks(old, off int64, data []byte) error {
 		}
 	}
 	return nil
-}
-
-// undoRoom gives a string its old length back, after addChunks has found no memory. Should
-// there be none for that either, in spite of what was set aside, it stays longer by zeroes.
-func (c *coll) undoRoom(old int64) {
-	t := *c.tree(0) // which leaves the stack; not c
-	count := (old + ChunkSize - 1) / ChunkSize
-	err := t.DeleteRange(count, t.Count-count)
-	if err == nil && chunkedLen(&t) > old {
-		_, _ = t.Edit(count-1, int(old-(count-1)*ChunkSize))
-	}
-	*c.tree(0) = t
 }
 
 // editChunk returns a chunk, n bytes long, for writing.

@@ -135,41 +135,26 @@ func insertPacked(b, member, text []byte, score float64) []byte {
 }
 
 // grow turns the block, or nothing, into trees, which are not saved yet. After an error the
-// set is what it was when it was opened, if there is memory for that.
+// set is what it was when it was opened.
 func (z *Zset) grow() error {
-	exists, block := z.c.exists, bytes.Clone(z.block()) // makeTrees frees what it lies in
-	was := block
-	if z.work != nil {
-		was = bytes.Clone(z.c.packed())
-	}
+	block := bytes.Clone(z.block()) // it goes, wherever it lies
 	z.endWork()
-	if err := z.c.makeTrees(EncTree); err != nil {
+	z.changed = false
+	z.c.startTrees()
+	err := z.fill(listOfBlock(block), false)
+	if err != nil {
+		z.c.freeTrees()
 		return err
 	}
-	err := z.fill(listOfBlock(block), false)
-	if err == nil {
+	if err = z.c.becomeTrees(EncTree); err == nil {
 		z.changed = true
-		return nil
 	}
-	z.changed = false
-	z.c.tree(byMember).Free()
-	z.c.tree(byScore).Free()
-	if exists {
-		return firstError(z.c.setPacked(EncListpack, was), err)
-	}
-	z.c.remove()
-	z.c.tx.MarkChanged(-1)
 	return err
 }
 
 // putTrees gives a member a score; found: it has the score cur.
 func (z *Zset) putTrees(member []byte, score, cur float64, found bool) error {
 	s := z.c.tx.s
-	room, err := z.c.setAside()
-	if err != nil {
-		return err
-	}
-	defer room.give()
 	names, scores := z.c.tree(byMember), z.c.tree(byScore)
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
@@ -185,18 +170,16 @@ func (z *Zset) putTrees(member []byte, score, cur float64, found bool) error {
 	}
 	var value [8]byte
 	binary.LittleEndian.PutUint64(value[:], math.Float64bits(score))
-	_, err = names.Put(key[old:], value[:], false)
+	_, err := names.Put(key[old:], value[:], false)
 	undo := key[:n]
 	if err == nil && found {
 		if _, err = scores.Delete(key[n:old]); err != nil {
-			room.give()
 			binary.LittleEndian.PutUint64(value[:], math.Float64bits(cur))
 			_, e := names.Put(key[old:], value[:], false)
 			z.c.tx.must(e) // the path has just been written to
 		}
 	}
 	if err != nil {
-		room.give()
 		_, e := scores.Delete(undo)
 		z.c.tx.must(e)
 	}
@@ -229,22 +212,22 @@ func (z *Zset) Remove(member []byte) (bool, error) {
 
 // removeRecords removes a member with that score from both trees, or from none.
 func (z *Zset) removeRecords(member []byte, score float64) error {
-	room, err := z.c.setAside()
-	if err != nil {
-		return err
-	}
-	defer room.give()
 	z.changed = true // even if it fails: the nodes may lie elsewhere then
 	key := append(appendScoreKey(z.c.tx.scratch(), score), member...)
 	n := len(key)
 	key = z.c.tx.s.appendHashKey(key, key[scoreKeySize:n])
-	_, err = z.c.tree(byScore).Delete(key[:n])
+	var err error
+	if z.c.copies() {
+		var value [8]byte
+		binary.LittleEndian.PutUint64(value[:], math.Float64bits(score))
+		_, err = z.c.tree(byMember).Put(key[n:], value[:], false)
+	}
 	if err == nil {
-		if _, err = z.c.tree(byMember).Delete(key[n:]); err != nil {
-			room.give()
-			_, e := z.c.tree(byScore).Put(key[:n], nil, minusZero(score))
-			z.c.tx.must(e) // the path has just been written to
-		}
+		_, err = z.c.tree(byScore).Delete(key[:n])
+	}
+	if err == nil {
+		_, e := z.c.tree(byMember).Delete(key[n:])
+		z.c.tx.must(e)
 	}
 	z.c.tx.keep(key)
 	return storeError(err)

@@ -139,29 +139,19 @@ func (t *Table) Replace(h uint64, p Pos, v *Value, now uint32) error {
 func (t *Table) replace(h uint64, p Pos, v *Value, now uint32, keepTrees bool) error {
 	var e Entry
 	readEntry(t.a, p.entry, &e)
-	size, head := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
-	if len(v.Data) <= inlineMax && e.external == 0 &&
-		arena.RoundSize(size) == t.a.Size(p.entry) && !t.guard.Protected(t.a, p.entry) {
-		if err := t.repoint(h, p, p.entry, e.ExpireAt, v.ExpireAt, now); err != nil {
-			return err
-		}
-		if !keepTrees {
-			t.dropTrees(&e)
-		}
-		t.noteKind(e.Kind, v.Kind)
-		b := t.a.Bytes(p.entry, size)
-		if head != e.head || v.ExpireAt != e.ExpireAt {
-			t.keyBuf = append(t.keyBuf[:0], e.Key...)
-			writeHead(b, v.Kind, t.keyBuf, len(v.Data), v.ExpireAt)
-		} else {
-			b[0] = b[0]&^(typeMask|encMask<<encShift) | v.Kind
-			putLen(b, len(e.Key), len(v.Data))
-		}
-		copy(b[head:], v.Data)
-		return nil
+	size, _ := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
+	free := !t.guard.Protected(t.a, p.entry)
+	if len(v.Data) <= inlineMax && e.external == 0 && arena.RoundSize(size) == t.a.Size(p.entry) && free {
+		return t.overwrite(h, p, &e, v, now, keepTrees)
 	}
 	ref, err := t.newEntry(e.Key, v)
-	if err != nil {
+	switch {
+	case err == nil:
+	case free && t.takes(p.entry, &e, size, v):
+		return t.overwrite(h, p, &e, v, now, keepTrees)
+	case free && t.turns(&e, size, v):
+		return t.moveIn(h, p, &e, size, v, now)
+	default:
 		return err
 	}
 	if err := t.repoint(h, p, ref, e.ExpireAt, v.ExpireAt, now); err != nil {
@@ -173,6 +163,63 @@ func (t *Table) replace(h uint64, p Pos, v *Value, now uint32, keepTrees bool) e
 		t.dropTrees(&e)
 	}
 	t.retireEntry(p.entry)
+	return nil
+}
+
+// takes tells whether the blocks of an entry have room for one of size bytes with another value, which
+// lies in the second block if the present one does: where memory is short, what becomes smaller stays
+// where it is.
+func (t *Table) takes(ref arena.Ref, e *Entry, size int, v *Value) bool {
+	inline := len(v.Data) <= inlineMax
+	if e.external == 0 {
+		return inline && size <= t.a.Size(ref)
+	}
+	return !inline && size <= t.a.Size(ref) && len(v.Data) <= t.a.Size(e.external) && !t.guard.Protected(t.a, e.external)
+}
+
+// turns tells whether the block of a value has room for the whole entry of size bytes when its value is so
+// short that it stands in it.
+func (t *Table) turns(e *Entry, size int, v *Value) bool {
+	return e.external != 0 && len(v.Data) <= inlineMax && size <= t.a.Size(e.external) && !t.guard.Protected(t.a, e.external)
+}
+
+// moveIn is replace where the block of the value becomes the entry.
+func (t *Table) moveIn(h uint64, p Pos, e *Entry, size int, v *Value, now uint32) error {
+	if err := t.repoint(h, p, e.external, e.ExpireAt, v.ExpireAt, now); err != nil {
+		return err
+	}
+	t.noteKind(e.Kind, v.Kind)
+	b := t.a.Bytes(e.external, size)
+	writeHead(b, v.Kind, e.Key, len(v.Data), v.ExpireAt)
+	copy(b[size-len(v.Data):], v.Data)
+	t.guard.Retire(t.entries, p.entry)
+	return nil
+}
+
+// overwrite is replace where the new entry goes into the blocks of the old one.
+func (t *Table) overwrite(h uint64, p Pos, e *Entry, v *Value, now uint32, keepTrees bool) error {
+	if err := t.repoint(h, p, p.entry, e.ExpireAt, v.ExpireAt, now); err != nil {
+		return err
+	}
+	if !keepTrees {
+		t.dropTrees(e)
+	}
+	t.noteKind(e.Kind, v.Kind)
+	size, head := entrySize(len(e.Key), len(v.Data), v.ExpireAt != 0)
+	b := t.a.Bytes(p.entry, size)
+	if head != e.head || v.ExpireAt != e.ExpireAt {
+		t.keyBuf = append(t.keyBuf[:0], e.Key...)
+		writeHead(b, v.Kind, t.keyBuf, len(v.Data), v.ExpireAt)
+	} else {
+		b[0] = b[0]&^(typeMask|encMask<<encShift) | v.Kind
+		putLen(b, len(e.Key), len(v.Data))
+	}
+	if e.external == 0 {
+		copy(b[head:], v.Data)
+		return nil
+	}
+	putRef(b[head:], e.external)
+	copy(t.a.Bytes(e.external, len(v.Data)), v.Data)
 	return nil
 }
 

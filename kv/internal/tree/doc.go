@@ -45,7 +45,8 @@
 // change (rebuild). In both everything is allocated before anything is changed: after
 // ErrNoMemory the Root is what it was.
 //
-// Delete and DeleteRange need no memory unless nodes must be copied. Where there is none
+// Delete and DeleteRange need no memory unless nodes on their paths must be copied: not those
+// that Put has just been to, even if it has found the record as it is. Where there is none
 // for smaller blocks the larger ones stay, what would join a neighbour does not, and
 // what is deleted is taken out of the nodes in place (prune).
 //

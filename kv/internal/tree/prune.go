@@ -4,7 +4,8 @@ import "kvd/kv/internal/arena"
 
 // prune deletes records lo..hi, not all there are, without any memory: nodes are
 // written in place, keep blocks that are larger than they need, and join none of their
-// neighbours. It is for a full arena while nothing must be copied, and cannot fail.
+// neighbours. It is for a full arena where nothing on the paths to both ends must be copied, and
+// cannot fail.
 func (t *Tree) prune(lo, hi int64) {
 	t.pruneNode(t.Node, int(t.Height)-1, lo, hi)
 	t.Count -= hi - lo

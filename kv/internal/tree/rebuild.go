@@ -24,20 +24,30 @@ type rebuild struct {
 
 // restructure replaces everything between two paths by r or, if that is nil, nothing,
 // where there will be other nodes than before; delta is how many records more there
-// are then. What is only deleted needs no memory where nothing must be copied. A small
-// leaf that grows joins no neighbour, however large.
+// are then. What is only deleted needs no memory where nothing on the paths must be copied. A
+// small leaf that grows joins no neighbour, however large.
 func (t *Tree) restructure(lo, hi *path, r *record, delta int64) (err error) {
 	if t.shape.Keyed || delta > 0 && t.nodeSize(lo[0].ref) <= maxNode {
 		err = t.rebuildSmall(lo, hi, r, delta)
 	} else {
 		err = t.rebuildLarge(lo, hi, r, delta)
 	}
-	if err != nil && r == nil && !t.space.Guard.Copies() {
+	if err != nil && r == nil && !t.anyFixed(lo) && !t.anyFixed(hi) {
 		from := t.rank(lo)
 		t.prune(from, from-delta)
 		return nil
 	}
 	return err
+}
+
+// anyFixed tells whether a node of a path must be copied before it is changed.
+func (t *Tree) anyFixed(p *path) bool {
+	for level := 0; level < int(t.Height) && t.space.Guard.Copies(); level++ {
+		if t.fixed(p[level].ref) {
+			return true
+		}
+	}
+	return false
 }
 
 // rebuildSmall is a function of its own for its large frame.
