@@ -103,7 +103,7 @@ func (m *Manager) due(points []SavePoint, since time.Duration) *SavePoint {
 	changes := m.o.Store.Changes() - m.clean.Load()
 	for i := range points {
 		p := &points[i]
-		if changes >= p.Changes && since > time.Duration(p.Seconds)*time.Second {
+		if changes >= p.Changes && since.Seconds() > float64(p.Seconds) { // as a Duration it might overflow
 			return p
 		}
 	}

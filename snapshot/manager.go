@@ -22,6 +22,7 @@ type Manager struct {
 	o      ManagerOptions
 	forker *fork.Forker
 	hooks  *hookQueue
+	keeper *retention // for whoever has the slot of the save in progress
 
 	// clean is Store.Changes as of the cut of the last successful save, or of
 	// the last load.
@@ -62,6 +63,14 @@ type running struct {
 	done       chan struct{} // closed when m.run is free again
 }
 
+// refusal is the error for who wants to begin another one meanwhile.
+func (r *running) refusal() error {
+	if r.restoring {
+		return ErrRestoring
+	}
+	return ErrInProgress
+}
+
 // NewManager returns a Manager. It must be closed.
 func NewManager(o ManagerOptions) *Manager {
 	if o.Log == nil {
@@ -73,7 +82,7 @@ func NewManager(o ManagerOptions) *Manager {
 	if o.Latency == nil {
 		o.Latency = func(string, time.Duration) {}
 	}
-	m := &Manager{o: o, forker: fork.New(), kick: make(chan struct{}, 1), stop: make(chan struct{})}
+	m := &Manager{o: o, forker: fork.New(), keeper: newRetention(), kick: make(chan struct{}, 1), stop: make(chan struct{})}
 	m.hooks = newHookQueue(m.hookEnded)
 	m.stat.seconds = -1
 	m.stat.lastSave = o.now()
@@ -149,8 +158,8 @@ func (m *Manager) Start(q Request) (status string, err error) {
 		defer m.mu.Unlock()
 		return m.schedule(q)
 	case m.run != nil:
-		m.mu.Unlock()
-		return "", ErrInProgress
+		defer m.mu.Unlock()
+		return "", m.run.refusal()
 	}
 	r := m.claim(q, true)
 	r.path, r.data = path, data
@@ -249,7 +258,7 @@ func (m *Manager) launch(r *running, settings *Settings) error {
 	go func() {
 		defer m.gone.Done()
 		res, err := s.finish(r.ctx)
-		m.removeStale(settings.Dir) // a child may outlive its server by so little that Load met it yet
+		m.removeStale(settings) // a child may outlive its server by so little that Load met it yet
 		m.end(r, settings, res, err)
 	}()
 	return nil
@@ -322,11 +331,10 @@ func (m *Manager) end(r *running, settings *Settings, res Result, err error) {
 // retain keeps the new dump under a name with the time, and removes those that
 // are too many. The dump itself stands: what fails here is said in the log.
 func (m *Manager) retain(ctx context.Context, settings *Settings, res *Result) (kept string) {
-	keeper := newRetention()
-	kept, err := keeper.keepCopy(ctx, settings.Dir, settings.Filename, m.o.now())
+	kept, err := m.keeper.keepCopy(ctx, settings.Dir, settings.Filename, m.o.now())
 	var removed []string
 	if err == nil {
-		removed, err = keeper.prune(settings.Dir, settings.Filename, settings.Keep, kept)
+		removed, err = m.keeper.prune(settings.Dir, settings.Filename, settings.Keep, kept)
 	}
 	if err != nil {
 		res.Warning = errors.Join(res.Warning, err)
@@ -359,7 +367,7 @@ func (m *Manager) Save() error {
 		if m.closed {
 			return ErrClosed
 		}
-		return ErrInProgress
+		return m.run.refusal()
 	}
 	r := m.claim(Request{Engine: Foreground, Reason: "SAVE"}, false)
 	r.path = settings.path()
@@ -455,6 +463,14 @@ func (m *Manager) HasSavePoints() bool { return len(m.o.Settings().SavePoints) >
 // the time that one may take. After an error the Manager works on. Otherwise Close
 // should follow.
 func (m *Manager) Shutdown(save bool) error {
+	settings := m.o.Settings()
+	return m.shutdown(save, settings.hookTimeout())
+}
+
+// ShutdownNow is Shutdown that waits for no hook: one that runs is killed.
+func (m *Manager) ShutdownNow(save bool) error { return m.shutdown(save, 0) }
+
+func (m *Manager) shutdown(save bool, hookGrace time.Duration) error {
 	m.mu.Lock()
 	m.scheduled = nil
 	r := m.run
@@ -476,7 +492,6 @@ func (m *Manager) Shutdown(save bool) error {
 			return err
 		}
 	}
-	settings := m.o.Settings()
-	m.hooks.close(settings.hookTimeout())
+	m.hooks.close(hookGrace)
 	return nil
 }

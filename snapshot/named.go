@@ -41,8 +41,11 @@ func (m *Manager) Restore(name string, db *int, into int) (keys int64, err error
 	m.mu.Lock()
 	if m.closed || m.run != nil || m.load.active {
 		defer m.mu.Unlock()
-		if m.closed {
+		switch {
+		case m.closed:
 			return 0, ErrClosed
+		case m.run != nil:
+			return 0, m.run.refusal()
 		}
 		return 0, ErrInProgress
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -189,15 +190,15 @@ var tempName = regexp.MustCompile(`^temp-[0-9]+-[0-9a-f]{16}\.rdb$`)
 
 // RemoveStale removes the temporary files that saves of processes that died have
 // left in dir, and returns their names. Those that a live process is writing are
-// locked and stay.
-func RemoveStale(dir string) (removed []string, err error) {
+// locked and stay, and so does what keep names: somebody may have made such a file the dump.
+func RemoveStale(dir string, keep ...string) (removed []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, e := range entries {
-		if !tempName.MatchString(e.Name()) || !e.Type().IsRegular() {
+		if !tempName.MatchString(e.Name()) || !e.Type().IsRegular() || slices.Contains(keep, e.Name()) {
 			continue
 		}
 		ok, err := removeUnlocked(filepath.Join(dir, e.Name()))

@@ -47,7 +47,7 @@ func (l *loadState) eta(now time.Time) int64 {
 // A dump that cannot be read in full is an error.
 func (m *Manager) Load(ctx context.Context) error {
 	settings := m.o.Settings()
-	m.removeStale(settings.Dir)
+	m.removeStale(&settings)
 	m.loading(true)
 	defer m.loading(false)
 	err := m.loadFile(ctx, settings.path(), LoadOptions{NoChecksum: settings.NoChecksum, SkipUnsupported: settings.SkipUnsupported})
@@ -58,8 +58,8 @@ func (m *Manager) Load(ctx context.Context) error {
 }
 
 // removeStale removes what dead servers left half written.
-func (m *Manager) removeStale(dir string) {
-	removed, err := RemoveStale(dir)
+func (m *Manager) removeStale(s *Settings) {
+	removed, err := RemoveStale(s.Dir, s.Filename)
 	for _, name := range removed {
 		m.o.Log.Info("Removed " + name + ", left by a save that was cut off")
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"kvd/kv"
@@ -33,6 +34,9 @@ type RestoreOptions struct {
 // priority.
 func Restore(ctx context.Context, store *kv.Store, path string, o RestoreOptions) (LoadResult, error) {
 	start := time.Now()
+	if err := roomForThreads("", runtime.GOMAXPROCS(0)+spareThreads); err != nil {
+		return LoadResult{}, fmt.Errorf("load %s: %w", path, err)
+	}
 	f, err := openRegular(path)
 	if err != nil {
 		return LoadResult{}, fmt.Errorf("load: %w", err)

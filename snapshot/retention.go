@@ -70,6 +70,7 @@ func parseKept(file, dumpFile string) (kept, bool) {
 
 // retention is how files are kept and removed; tests have it fail.
 type retention struct {
+	made   []string // names that keepCopy has made, the newest last: whatever the clock said
 	link   func(old, new string) error
 	clone  func(dst, src *os.File) error
 	copy   func(dst io.Writer, src io.Reader, n int64) (int64, error)
@@ -108,6 +109,7 @@ func (r *retention) keepCopy(ctx context.Context, dir, dumpFile string, now time
 		}
 	}
 	if err == nil {
+		r.made = append(slices.DeleteFunc(r.made, func(old string) bool { return old == file }), file)
 		return file, nil
 	}
 	err = fmt.Errorf("keep %s as %s: %w", filepath.Join(dir, dumpFile), file, err)
@@ -199,8 +201,8 @@ func syncDir(dir string) error {
 }
 
 // prune removes all but the newest keep of the dumps that are kept in a directory, and
-// returns the names of those it removed. fresh, if not "", is the newest whatever its
-// name says: the clock may have been ahead once. With keep 0 or less it removes
+// returns the names of those it removed. Those that r has made are newer than the others, and
+// fresh, if not "", is the newest, whatever their names say: the clock may have been ahead once. With keep 0 or less it removes
 // nothing: that means that none are to be kept from now on, not that those there are are
 // worthless. What it cannot remove does not keep it from removing the others.
 func (r *retention) prune(dir, dumpFile string, keep int, fresh string) (removed []string, err error) {
@@ -217,7 +219,13 @@ func (r *retention) prune(dir, dumpFile string, keep int, fresh string) (removed
 			all = append(all, k)
 		}
 	}
-	slices.SortFunc(all, func(a, b kept) int { return cmp.Or(b.time.Compare(a.time), cmp.Compare(b.n, a.n)) })
+	r.made = slices.DeleteFunc(r.made, func(file string) bool { // what there is no more, or of another dump
+		return file != fresh && !slices.ContainsFunc(all, func(k kept) bool { return k.file == file })
+	})
+	age := func(k kept) int { return slices.Index(r.made, k.file) }
+	slices.SortFunc(all, func(a, b kept) int {
+		return cmp.Or(cmp.Compare(age(b), age(a)), b.time.Compare(a.time), cmp.Compare(b.n, a.n))
+	})
 	if fresh != "" {
 		keep--
 	}

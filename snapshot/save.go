@@ -59,7 +59,9 @@ type Options struct {
 	Overrun     Overrun
 	HoldWrites  func(on bool)
 
-	synced func(f *os.File) // for tests: called when the disk has everything
+	// For tests.
+	synced func(f *os.File) // called when the disk has everything
+	root   string           // where /proc and /sys are; "" means /
 }
 
 // ErrNoDB is returned for an Options.DB that the store does not have.
@@ -207,8 +209,11 @@ func begin(store *kv.Store, path string, o Options, forker *fork.Forker) (*savin
 	if o.Engine == Fork && fork.RaceEnabled {
 		return nil, saveError(path, ErrForkUnavailable)
 	}
-	var err error
-	if s.out, err = createFile(path); err != nil {
+	err := roomForThreads(o.root, s.threads())
+	if err == nil {
+		s.out, err = createFile(path)
+	}
+	if err != nil {
 		return nil, saveError(path, err)
 	}
 	if err = s.prepare(); err == nil {

@@ -116,6 +116,16 @@ var (
 	ErrClosed     = errors.New("the saver is closed")
 )
 
+// ErrRestoring is the ErrInProgress (errors.Is) of a snapshot that is being loaded.
+var ErrRestoring error = restoringError{}
+
+type restoringError struct{}
+
+func (restoringError) Error() string { return "a snapshot is being loaded" }
+
+// Is makes it an ErrInProgress.
+func (restoringError) Is(target error) bool { return target == ErrInProgress }
+
 // What Start answers, in Redis' words; behind the first the engine is named.
 const (
 	StatusStarted   = "Background saving started"

@@ -25,9 +25,24 @@ func memoryBelow(root string) (free int64, source string) {
 	if kb, ok := lookUp(filepath.Join(root, "proc/meminfo"), "MemAvailable:"); ok {
 		consider(kb<<10, "MemAvailable")
 	}
-	groups := cgroupPaths(root)
-	for _, m := range cgroupMounts(root) {
-		path, ok := groups[m.kind]
+	eachGroup(root, "memory", func(version int, dir, path string) {
+		kind := cgroup2
+		if version == 1 {
+			kind = cgroup1
+		}
+		if n, ok := kind.free(dir); ok {
+			consider(n, kind.limit+" of the control group "+path)
+		}
+	})
+	return free, source
+}
+
+// eachGroup calls fn for the control groups that govern a resource, the process's own and
+// those around it, with the version of control groups, the directory and the path.
+func eachGroup(root, controller string, fn func(version int, dir, path string)) {
+	groups := cgroupPaths(root, controller)
+	for _, m := range cgroupMounts(root, controller) {
+		path, ok := groups[m.version]
 		if !ok {
 			continue
 		}
@@ -36,15 +51,12 @@ func memoryBelow(root string) (free int64, source string) {
 			path = below
 		}
 		for path = filepath.Clean("/" + path); ; path = filepath.Dir(path) {
-			if n, ok := m.kind.free(filepath.Join(root, m.point, path)); ok {
-				consider(n, m.kind.limit+" of the control group "+path)
-			}
+			fn(m.version, filepath.Join(root, m.point, path), path)
 			if path == "/" {
 				break
 			}
 		}
 	}
-	return free, source
 }
 
 // cgroupKind names the files of a version of control groups.
@@ -71,18 +83,19 @@ func (k cgroupKind) free(dir string) (n int64, ok bool) {
 	return limit - max(usage-cache, 0), true
 }
 
-// cgroupPaths returns where in the hierarchies that govern memory the process is.
-func cgroupPaths(root string) map[cgroupKind]string {
-	paths := map[cgroupKind]string{}
+// cgroupPaths returns where in the hierarchies that govern a resource the process is, by
+// the version of control groups.
+func cgroupPaths(root, controller string) map[int]string {
+	paths := map[int]string{}
 	eachLine(filepath.Join(root, "proc/self/cgroup"), func(line string) bool {
 		_, rest, _ := strings.Cut(line, ":") // number:controllers:path
 		controllers, path, ok := strings.Cut(rest, ":")
 		switch {
 		case !ok:
 		case controllers == "":
-			paths[cgroup2] = path
-		case hasWord(controllers, "memory"):
-			paths[cgroup1] = path
+			paths[2] = path
+		case hasWord(controllers, controller):
+			paths[1] = path
 		}
 		return true
 	})
@@ -90,13 +103,13 @@ func cgroupPaths(root string) map[cgroupKind]string {
 }
 
 type cgroupMount struct {
-	kind        cgroupKind
+	version     int
 	root, point string // the part of the hierarchy that is to be seen, and where
 }
 
 // cgroupMounts returns where those hierarchies are mounted. In mountinfo a line is
 // "id parent device root point options… - type source superoptions".
-func cgroupMounts(root string) (mounts []cgroupMount) {
+func cgroupMounts(root, controller string) (mounts []cgroupMount) {
 	eachLine(filepath.Join(root, "proc/self/mountinfo"), func(line string) bool {
 		place, kind, ok := strings.Cut(line, " - ")
 		at, what := strings.Fields(place), strings.Fields(kind)
@@ -105,9 +118,9 @@ func cgroupMounts(root string) (mounts []cgroupMount) {
 		}
 		switch {
 		case what[0] == "cgroup2":
-			mounts = append(mounts, cgroupMount{cgroup2, at[3], at[4]})
-		case what[0] == "cgroup" && hasWord(what[len(what)-1], "memory"):
-			mounts = append(mounts, cgroupMount{cgroup1, at[3], at[4]})
+			mounts = append(mounts, cgroupMount{2, at[3], at[4]})
+		case what[0] == "cgroup" && hasWord(what[len(what)-1], controller):
+			mounts = append(mounts, cgroupMount{1, at[3], at[4]})
 		}
 		return true
 	})

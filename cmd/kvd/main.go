@@ -302,7 +302,7 @@ func (p *program) shutdown(o command.ShutdownOptions) error {
 		save = false // what is there so far must not replace the dump that it comes from
 	}
 	release := p.server.Hold()
-	if err := p.saver.Stop(save); err != nil {
+	if err := p.saver.Stop(save, o.Now); err != nil {
 		p.log.Warn("Error trying to save the DB, can't exit: " + err.Error())
 		if !o.Force {
 			release()

@@ -47,8 +47,14 @@ func newSaver(engine *command.Engine, cfg *config.Config, log *slog.Logger) *sav
 // kept out meanwhile, also during DEBUG RELOAD.
 func (s *saver) OnLoading(fn func(on bool)) { s.loading.Store(&fn) }
 
-// Stop ends a save in progress and, with save set, saves; see Manager.Shutdown.
-func (s *saver) Stop(save bool) error { return s.Shutdown(save) }
+// Stop ends a save in progress and, with save set, saves; see Manager.Shutdown. now waits
+// for no hook.
+func (s *saver) Stop(save, now bool) error {
+	if now {
+		return s.ShutdownNow(save)
+	}
+	return s.Shutdown(save)
+}
 
 // saveSettings reads the directives that concern saving and loading.
 func saveSettings(cfg *config.Config) snapshot.Settings {
@@ -153,6 +159,8 @@ func (s snapshots) Load(name string, db, into int) (int64, error) {
 // saverError turns the errors that commands word themselves into theirs.
 func saverError(err error) error {
 	switch {
+	case errors.Is(err, snapshot.ErrRestoring):
+		return err
 	case errors.Is(err, snapshot.ErrInProgress):
 		return command.ErrSaveInProgress
 	case errors.Is(err, snapshot.ErrNoSave):

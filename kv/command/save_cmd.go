@@ -115,7 +115,7 @@ func (x *Ctx) replyLater(fn func() (status string, err error)) {
 // scheduleSave is BGSAVE inside a transaction: a cut cannot be made while the
 // transaction holds its locks, so that the save starts right behind it.
 func (x *Ctx) scheduleSave(r SaveRequest) {
-	if x.Saver.Info().BgsaveInProgress {
+	if !r.Schedule && x.Saver.Info().BgsaveInProgress {
 		x.Err(errSaving)
 		return
 	}
