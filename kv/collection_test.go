@@ -48,7 +48,7 @@ func members(it Elements) map[string]bool {
 
 // patience is how long a test waits for what must happen: far longer than a busy machine holds
 // anything up.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // until waits for something that the cron does.
 func until(t *testing.T, what string, done func() bool) {
