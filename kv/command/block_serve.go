@@ -60,15 +60,38 @@ func (x *Ctx) databaseReady(db int) {
 	}
 }
 
-// markKeys is keyReady for the keys of the command that has run.
+// markKeys is keyReady for those keys of the command that has run that somebody waits for. The
+// others are left alone: in a transaction, where a key stands among those that are served is
+// decided by the command that has made it worth waiting for, not by one that has found it empty.
 func (x *Ctx) markKeys(s *Spec) {
-	if !s.marks || x.parked || x.state.blocking.queued.Load() == 0 {
+	b := &x.state.blocking
+	if !s.marks || x.parked || b.queued.Load() == 0 {
 		return
 	}
 	keys := s.appendKeys(nil, x.Args)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, key := range keys {
-		x.keyReady(x.Client.db, key)
+		it, _ := x.Tx.Peek(x.Client.db, key)
+		if b.awaited(waitKey{x.Client.db, string(key)}, it.Type) {
+			x.mark(x.Client.db, key)
+		}
 	}
+}
+
+// awaited tells whether somebody waits for a key to have a value of that type, or for a group
+// that may be gone. s.mu is held.
+func (s *blockState) awaited(k waitKey, typ kv.Type) bool {
+	q := s.queues[k]
+	if q == nil || s.groups[k] > 0 {
+		return q != nil
+	}
+	for seat := q.head; seat != nil && typ != kv.TypeNone; seat = seat.next {
+		if seat.w.typ == typ {
+			return true
+		}
+	}
+	return false
 }
 
 // settle serves those who wait for the keys that are marked, and releases the locks: in
