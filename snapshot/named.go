@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 )
 
 // List returns the snapshots in the directory, the newest first.
@@ -20,7 +21,11 @@ func (m *Manager) VerifySnapshot(ctx context.Context, name string) (VerifyReport
 	if err != nil {
 		return VerifyReport{}, err
 	}
-	return VerifyFile(ctx, filepath.Join(s.Dir, file), VerifyOptions{Full: true, Unique: true, NoChecksum: s.NoChecksum,
+	path := filepath.Join(s.Dir, file)
+	if err := roomForThreads("", runtime.GOMAXPROCS(0)+spareThreads); err != nil {
+		return VerifyReport{}, fmt.Errorf("verify %s: %w", path, err)
+	}
+	return VerifyFile(ctx, path, VerifyOptions{Full: true, Unique: true, NoChecksum: s.NoChecksum,
 		Databases: m.o.Store.Databases(), nice: threadNice})
 }
 

@@ -17,7 +17,7 @@ import (
 // RLIMIT_NPROC) there must be room for them before it begins.
 
 // spareThreads is room for what the runtime may begin on top of a save's own threads.
-const spareThreads = 8
+const spareThreads = 4
 
 // threads returns how many threads and processes the save may need at a time, with some spare.
 // A save in the foreground is the last way out, and makes do.
