@@ -93,15 +93,23 @@ func launch(t testing.TB, args ...string) *process {
 	}
 }
 
-// start is launch for a peer that must get ready.
+// start is launch for a peer that must get ready. Somebody else may take the port that it
+// found free.
 func start(t testing.TB, args ...string) *process {
 	t.Helper()
-	p := launch(t, args...)
-	if p.addr == "" {
-		t.Fatalf("%q has ended:\n%s", args, p.log)
+	for try := 1; ; try++ {
+		p := launch(t, args...)
+		if p.addr != "" {
+			return p
+		}
+		if try == portTries || !strings.Contains(p.log.String(), syscall.EADDRINUSE.Error()) {
+			t.Fatalf("%q has ended:\n%s", args, p.log)
+		}
 	}
-	return p
 }
+
+// portTries is how often a port is looked for.
+const portTries = 5
 
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended

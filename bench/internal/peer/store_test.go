@@ -4,6 +4,7 @@ package peer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -176,14 +178,6 @@ func inProcess(t testing.TB, o *options, fs vfs.FS) (*program, *store) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	o.saveDir, o.bind, o.cache, o.memtable = o.dir, "127.0.0.1", 8<<20, 4<<20
-	var err error
-	if o.port, err = freePort(o.bind); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := configure(o)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, err := openStore(o, log, fs)
 	if err != nil {
 		t.Fatal(err)
@@ -192,10 +186,7 @@ func inProcess(t testing.TB, o *options, fs vfs.FS) (*program, *store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProgram(cfg, s.contestant(), empty, log)
-	if err := p.server.Listen(); err != nil {
-		t.Fatal(err)
-	}
+	p := listen(t, o, s, empty, log)
 	go func() { p.served <- p.server.Serve() }()
 	t.Cleanup(func() {
 		p.request("end of test")
@@ -205,6 +196,28 @@ func inProcess(t testing.TB, o *options, fs vfs.FS) (*program, *store) {
 		empty.Close()
 	})
 	return p, s
+}
+
+// listen makes a program that has a port of its own: who finds a free one may lose it.
+func listen(t testing.TB, o *options, s *store, empty *kv.Store, log *slog.Logger) *program {
+	t.Helper()
+	for try := 1; ; try++ {
+		var err error
+		if o.port, err = freePort(o.bind); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := configure(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newProgram(cfg, s.contestant(), empty, log)
+		if err = p.server.Listen(); err == nil {
+			return p
+		}
+		if try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestSetsShareFsyncs: eight clients' SETs need far fewer fsyncs than there are
