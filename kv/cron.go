@@ -183,7 +183,7 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 	sw := &sh.sweeps[db]
 	before := *sw
 	cost := int64(0)
-	n, wrapped, err := t.Expire(sw, now, func(e *keyspace.Entry) {
+	n, wrapped, _ := t.Expire(sw, now, func(e *keyspace.Entry) {
 		sh.touchWatchers(db, e.Key, false)
 		if keyspace.HasTrees(e.Kind) {
 			cost += dropCost(Type(e.Type()), e.Value)
@@ -200,7 +200,7 @@ func (s *Store) sweepSegment(sh *shard, db int, now int64) (looked, expired int6
 		}
 		s.avgTTL[db].Store((old*49 + avg) / 50)
 	}
-	return sw.Looked - before.Looked, int64(n), wrapped || err != nil
+	return sw.Looked - before.Looked, int64(n), wrapped
 }
 
 // dropCost returns the bytes of blocks that are freed one by one with a head's trees, or what

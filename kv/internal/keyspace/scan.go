@@ -93,7 +93,8 @@ type Sweep struct {
 // Expire looks at the next segment of the table and deletes the keys in it that
 // expired at or before now (Unix milliseconds); fn is told each before. It
 // skips a segment in which nothing can have expired. wrapped says that the
-// sweep has come round.
+// sweep has come round. An error, for want of memory while a cut is live, says only that the segment
+// will be looked at again in vain.
 func (t *Table) Expire(sw *Sweep, now int64, fn func(e *Entry)) (expired int, wrapped bool, err error) {
 	if t.expires == 0 || t.dir == 0 {
 		sw.pos = 0
@@ -104,15 +105,13 @@ func (t *Table) Expire(sw *Sweep, now int64, fn func(e *Entry)) (expired int, wr
 	prefix := sw.pos &^ (uint64(1)<<(64-s.depth) - 1)
 	next := prefix + uint64(1)<<(64-s.depth)
 	if s.expires > 0 && s.expireAt != 0 && s.expireAt <= now {
-		if expired, err = t.expireSegment(sw, prefix, s, now, fn); err != nil {
-			return expired, false, err
-		}
+		expired, err = t.expireSegment(sw, prefix, s, now, fn)
 		if sw.Enough {
 			return expired, false, nil
 		}
 	}
 	sw.pos = next
-	return expired, next <= prefix, nil
+	return expired, next <= prefix, err
 }
 
 func (t *Table) expireSegment(sw *Sweep, pos uint64, s seg, now int64, fn func(e *Entry)) (expired int, err error) {
