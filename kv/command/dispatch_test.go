@@ -249,6 +249,7 @@ func TestHoldWrites(t *testing.T) {
 	if got := doString(x, reader, "INFO", "clients"); !strings.Contains(got, "blocked_clients:3\r\n") {
 		t.Errorf("three clients wait: %q", got)
 	}
+	await(t, "BGSAVE CANCEL has woken the loops", func() bool { return w.wakes.Load() == 1 }) // maybe behind its reply
 	w.wakes.Store(0)
 	// A pause and a hold do not end each other.
 	w.e.Pause(1<<60, false)

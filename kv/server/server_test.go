@@ -231,6 +231,7 @@ func TestKillAcrossLoops(t *testing.T) {
 func TestPause(t *testing.T) {
 	s := startServer(t, "--io-threads", "2")
 	a, b, c := s.dial(), s.dial(), s.dial()
+	c.do("PING") // it is accepted: later its command would come behind the pause
 	if got := a.do("CLIENT", "PAUSE", "100000", "WRITE"); got != "+OK" {
 		t.Fatal(got)
 	}
