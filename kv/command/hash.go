@@ -142,8 +142,8 @@ func cmdHgetall(x *Ctx) {
 		return
 	}
 	x.Map(int(h.Len()))
-	it := h.Fields()
-	for e := (kv.Element{}); it.Next(&e); {
+	it, room := h.Fields(), x.replyRoom(h.Len())
+	for e := (kv.Element{}); it.Next(&e); room.element(x) {
 		x.hashPart(&e.Member)
 		x.hashPart(&e.Value)
 	}
@@ -155,8 +155,8 @@ func cmdHkeys(x *Ctx) {
 		return
 	}
 	x.Array(int(h.Len()))
-	it := h.Fields()
-	for e := (kv.Element{}); it.Next(&e); {
+	it, room := h.Fields(), x.replyRoom(h.Len())
+	for e := (kv.Element{}); it.Next(&e); room.element(x) {
 		x.hashPart(&e.Member)
 	}
 }
@@ -167,8 +167,8 @@ func cmdHvals(x *Ctx) {
 		return
 	}
 	x.Array(int(h.Len()))
-	it := h.Fields()
-	for e := (kv.Element{}); it.Next(&e); {
+	it, room := h.Fields(), x.replyRoom(h.Len())
+	for e := (kv.Element{}); it.Next(&e); room.element(x) {
 		x.hashPart(&e.Value)
 	}
 }

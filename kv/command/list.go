@@ -193,8 +193,10 @@ func cmdLrange(x *Ctx) {
 		return
 	}
 	x.Array(int(to - from + 1))
+	room := x.replyRoom(to - from + 1)
 	l.Range(from, to-from+1, func(v *packed.Value) bool {
 		x.element(v)
+		room.element(x)
 		return true
 	})
 }

@@ -112,8 +112,10 @@ func cmdSmembers(x *Ctx) {
 		return
 	}
 	x.Set(int(s.Len()))
+	room := x.replyRoom(s.Len())
 	s.Each(func(v *packed.Value) bool {
 		x.element(v)
+		room.element(x)
 		return true
 	})
 }

@@ -110,7 +110,7 @@ func cmdXinfoStream(x *Ctx) {
 	if full {
 		x.BulkString("entries")
 		it := s.Entries(kv.StreamID{}, kv.MaxStreamID, false)
-		x.streamEntries(&it, count)
+		x.streamEntries(&s, &it, count)
 		x.fullGroups(&s, count)
 		return
 	}

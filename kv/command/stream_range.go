@@ -1,6 +1,8 @@
 package command
 
 import (
+	"slices"
+
 	"kvd/kv"
 	"kvd/kv/packed"
 	"kvd/kv/resp"
@@ -27,14 +29,23 @@ func (x *Ctx) packedValue(v *packed.Value) {
 	}
 }
 
-// streamEntries replies an array of at most count entries; 0: all.
-func (x *Ctx) streamEntries(it *kv.StreamEntries, count int64) {
-	at, n := len(x.Client.Out), int64(0)
+// streamEntries replies an array of at most count entries of s; 0: all that it has.
+func (x *Ctx) streamEntries(s *kv.Stream, it *kv.StreamEntries, count int64) {
+	expected, at, n := s.Length, len(x.Client.Out), int64(0)
+	if count > 0 {
+		expected = min(expected, count)
+	}
+	x.Array(int(expected))
+	begin, room := len(x.Client.Out), x.replyRoom(expected)
 	var e kv.StreamEntry
 	for ; (count == 0 || n < count) && it.Next(&e); n++ {
 		x.streamEntry(it, &e)
+		room.element(x)
 	}
-	x.arrayBefore(at, n)
+	if n != expected {
+		x.Client.Out = slices.Delete(x.Client.Out, at, begin)
+		x.arrayBefore(at, n)
+	}
 }
 
 // arrayBefore begins an array of n elements, which have been written from at on.
@@ -89,6 +100,6 @@ func (x *Ctx) streamRange(from, to []byte, reverse bool) {
 		x.NullArray()
 	default:
 		it := s.Entries(start, end, reverse)
-		x.streamEntries(&it, max(count, 0))
+		x.streamEntries(&s, &it, max(count, 0))
 	}
 }

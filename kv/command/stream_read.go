@@ -200,7 +200,7 @@ func (x *Ctx) readOne(c *readCall, i int, s *kv.Stream, g *kv.StreamGroup) bool 
 		return x.readGroup(c, s, g, c.from[i])
 	}
 	it := s.Entries(above(c.from[i]), kv.MaxStreamID, false)
-	x.streamEntries(&it, c.count)
+	x.streamEntries(s, &it, c.count)
 	return true
 }
 

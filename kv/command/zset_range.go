@@ -61,7 +61,11 @@ func (x *Ctx) zrange(i int, store bool, r zrange) {
 		return
 	}
 	x.zsetElements(n, r.scores)
-	x.walk(z, from, n, r.reverse, func(e *kv.ZsetElement) { x.zsetElement(e, r.scores) })
+	room := x.replyRoom(n)
+	x.walk(z, from, n, r.reverse, func(e *kv.ZsetElement) {
+		x.zsetElement(e, r.scores)
+		room.element(x)
+	})
 }
 
 func (x *Ctx) parseZrangeOptions(i int, store bool, r *zrange) (ok bool) {
