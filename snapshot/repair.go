@@ -78,7 +78,7 @@ func Repair(ctx context.Context, in, out string, o RepairOptions) (RepairReport,
 	if o.Now.IsZero() {
 		o.Now = time.Now()
 	}
-	f, err := os.Open(in)
+	f, err := openRegular(in)
 	if err != nil {
 		return RepairReport{}, fmt.Errorf("repair: %w", err)
 	}

@@ -99,9 +99,9 @@ func runCheckRDB(stdout, stderr io.Writer, path string) int {
 // checksumVersion is the first version of files that have a checksum.
 const checksumVersion = 5
 
-// openDump opens a dump and returns its size.
+// openDump opens a dump and returns its size. Nothing is waited for that would write into a pipe.
 func openDump(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
