@@ -241,8 +241,8 @@ func seeSaveRateLimit(t *testing.T) {
 	}
 }
 
-// reachLimit replaces all values beside a save that is held back. From 40 MB on it does so slowly: the server looks
-// a hundred times a second how much memory that costs, if it comes to run.
+// reachLimit replaces all values beside a save that is held back. From 40 MB on it does so slowly, a few at a time:
+// the server looks a hundred times a second how much memory that costs, if it comes to run.
 func reachLimit(t *testing.T, k *proc, c *conn, kind string) (end func()) {
 	t.Helper()
 	c.begin(strings.ToUpper(kind))
@@ -252,21 +252,22 @@ func reachLimit(t *testing.T, k *proc, c *conn, kind string) (end func()) {
 			return errors.New("cannot connect")
 		}
 		value := string(noise(7, 1000))
-		for i := 0; i < 120_000 && !stop.Load(); i += 100 {
+		for i, n := 0, 1000; i < 120_000 && !stop.Load(); i += n {
+			if i >= 40_000 {
+				n = 100
+				time.Sleep(4 * time.Millisecond)
+			}
 			var b []byte
-			for j := i; j < i+100; j++ {
+			for j := i; j < i+n; j++ {
 				b = appendCommand(b, "SET", fmt.Sprint("k:", j), value)
 			}
 			if _, err := w.Write(b); err != nil {
 				return err
 			}
-			for range 100 {
+			for range n {
 				if raw, err := w.readRaw(); err != nil || raw != "+OK\r\n" && !strings.HasPrefix(raw, "-MISCONF") {
 					return fmt.Errorf("%q %w", raw, err)
 				}
-			}
-			if i >= 40_000 {
-				time.Sleep(4 * time.Millisecond)
 			}
 		}
 		return nil
