@@ -253,15 +253,12 @@ func (s *Stream) PendingOf(g *StreamGroup, c *StreamConsumer) int64 {
 // DeleteConsumer deletes a consumer with its pending entries. After an error some of these
 // may be gone.
 func (s *Stream) DeleteConsumer(g *StreamGroup, c *StreamConsumer) error {
-	var p StreamPending
-	for {
-		it := s.AllPendingOf(g, c, StreamID{})
-		if !it.Next(&p) {
-			break
-		}
-		if _, err := s.Ack(g, p.ID()); err != nil {
-			return err
-		}
+	drop := s.dropPending
+	if s.c.copies() {
+		drop = s.ackPending
+	}
+	if err := drop(g, c); err != nil {
+		return err
 	}
 	var buf [maxStreamKey]byte
 	tx, t := s.c.tx, s.c.tree(streamConsumers)
@@ -272,6 +269,47 @@ func (s *Stream) DeleteConsumer(g *StreamGroup, c *StreamConsumer) error {
 		_, _ = t.Delete(g.numberKey(buf[:0], c.id)) // its number is not given again
 	}
 	return storeError(err)
+}
+
+// ackPending removes the pending entries of a consumer one by one: each step may find no memory.
+func (s *Stream) ackPending(g *StreamGroup, c *StreamConsumer) error {
+	var p StreamPending
+	for {
+		it := s.AllPendingOf(g, c, StreamID{})
+		if !it.Next(&p) {
+			return nil
+		}
+		if _, err := s.Ack(g, p.ID()); err != nil {
+			return err
+		}
+	}
+}
+
+// dropPending removes the pending entries of a consumer where no nodes are copied: those that follow each
+// other among the group's at once. Nothing but the first step can fail.
+func (s *Stream) dropPending(g *StreamGroup, c *StreamConsumer) error {
+	owned, pending := s.c.tree(streamOwned), s.c.tree(streamPending)
+	from, to := ownedRange(g.id, c.id)
+	first, n := countKeys(owned, from[:], to[:])
+	var buf [maxStreamKey]byte
+	var r tree.Record
+	for i, run := int64(0), int64(0); i < n; i += run {
+		r, _ = owned.At(first + i)
+		rank, _ := pending.Rank(g.pendingKey(buf[:0], streamIDOf(r.Key[ownerPrefix:])))
+		cur := pending.FromAt(rank)
+		run = 0
+		for i+run < n && cur.Next(&r) && getUint32(r.Value) == c.id {
+			run++
+		}
+		if err := pending.DeleteRange(rank, run); err != nil {
+			if i == 0 {
+				return storeError(err)
+			}
+			s.c.tx.must(err)
+		}
+	}
+	s.c.tx.must(owned.DeleteRange(first, n))
+	return nil
 }
 
 // Pending looks up whether an entry is pending in a group.
