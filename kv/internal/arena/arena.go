@@ -96,7 +96,8 @@ type Arena struct {
 }
 
 // New reserves an arena of at most reserve bytes (0 means DefaultReserve),
-// halving the wish until the system grants it.
+// halving the wish until the system grants it and, for the Go heap, a part as large as headroom more:
+// where a process may map so much and no more (ulimit -v), deleting under a cut takes memory of Go's.
 func New(reserve uint64) (*Arena, error) {
 	if reserve == 0 {
 		reserve = DefaultReserve
@@ -104,11 +105,26 @@ func New(reserve uint64) (*Arena, error) {
 	var err error
 	for ; reserve >= minReserve; reserve /= 2 {
 		var a *Arena
-		if a, err = reserveArena(reserve &^ (ChunkSize - 1)); err == nil {
+		if a, err = reserveArena(reserve &^ (ChunkSize - 1)); err != nil {
+			continue
+		}
+		if reserve/2 < minReserve || a.hasRoom(reserve/headroom) {
 			return a, nil
+		}
+		if err = a.unmap(); err != nil {
+			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("arena: cannot reserve an address range: %w", err)
+}
+
+// headroom is the share of the range, as its reciprocal, that must be left to map.
+const headroom = 4
+
+// hasRoom tells whether n bytes more could be mapped.
+func (a *Arena) hasRoom(n uint64) bool {
+	m, err := unix.Mmap(-1, 0, int(n), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	return err == nil && unix.Munmap(m) == nil
 }
 
 // mapRange maps n bytes of zeroed memory that costs nothing until touched.
