@@ -189,7 +189,7 @@ func TestRateLimit(t *testing.T) {
 				if errors.Is(err, context.Canceled) && late < 250*time.Millisecond {
 					break
 				}
-				if time.Since(begun) > patience/2 {
+				if time.Since(begun) > patience {
 					t.Fatalf("%v after %v", err, late)
 				}
 			}

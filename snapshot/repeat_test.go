@@ -202,7 +202,7 @@ func TestForkSavesInARow(t *testing.T) {
 	}
 	mem := s.Memory()
 	rss2, huge2 := rollup(t)
-	for end := time.Now().Add(patience / 2); (mem.HugeShare < 0.95 || huge2 < huge*95/100) && time.Now().Before(end); {
+	for end := time.Now().Add(patience); (mem.HugeShare < 0.95 || huge2 < huge*95/100) && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 		mem = s.Memory()
 		rss2, huge2 = rollup(t)

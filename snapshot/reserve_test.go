@@ -268,7 +268,7 @@ func TestTenForkSavesKeepMemory(t *testing.T) {
 	awaitRecollapse(t, s, before.Recollapsed)
 	var after kv.Memory
 	var grown, data float64
-	for end := time.Now().Add(patience / 2); ; time.Sleep(10 * time.Millisecond) { // what is sparse is moved, and given back
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // what is sparse is moved, and given back
 		after = s.Memory()
 		grown = float64(after.Resident-after.Ahead) / float64(before.Resident-before.Ahead)
 		data = float64(after.Entries+after.Index) / float64(before.Entries+before.Index)
