@@ -73,7 +73,7 @@ var ErrNothing = errors.New("nothing in it can be kept")
 // checksum, everything is kept. Each record is copied as it is, after it was read to
 // its end with all that is in its value. The new file is synced and verified before
 // it gets its name; in is never written to. Errors name the file: os.ErrExist if out
-// exists (unless Force) or is in, ErrNothing, the cause of ctx.
+// exists (unless Force, which replaces regular files only) or is in, ErrNothing, the cause of ctx.
 func Repair(ctx context.Context, in, out string, o RepairOptions) (RepairReport, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()
@@ -108,6 +108,9 @@ func mayWrite(in os.FileInfo, out string, force bool) error {
 	info, err := os.Stat(out)
 	if err == nil && os.SameFile(in, info) {
 		return &os.PathError{Op: "write", Path: out, Err: errSameFile}
+	}
+	if err == nil && force && !info.Mode().IsRegular() { // the rename would put a file in the place of /dev/null
+		return &os.PathError{Op: "write", Path: out, Err: errNotRegular}
 	}
 	if _, err = os.Lstat(out); err == nil && !force {
 		return &os.PathError{Op: "write", Path: out, Err: unix.EEXIST}
