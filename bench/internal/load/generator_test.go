@@ -52,7 +52,7 @@ func TestPauseIsSeenByAllWhomItHits(t *testing.T) {
 }
 
 const (
-	tries = 6
+	tries = 12 // where many want the processors, most are spoiled
 	pause = 200 * time.Millisecond
 	slack = 50 * time.Millisecond // the last reply before a pause may be read late
 	long  = 20 * time.Millisecond
