@@ -369,7 +369,8 @@ func (v *View) ExtraBytes() (now, peak int64) {
 	if v.mode == ModeLocked {
 		return 0, 0
 	}
-	return v.s.deferred.Load() + v.s.kept.Load() + v.s.arena.ReserveBytes(), v.s.extraPeak.Load()
+	now = v.s.deferred.Load() + v.s.kept.Load() + v.s.arena.ReserveBytes()
+	return now, max(now, v.s.extraPeak.Load())
 }
 
 // Retained returns how many bytes of one shard are kept for the View, or still
