@@ -35,14 +35,7 @@ func (l *List) Push(end End, elems [][]byte) error {
 			}
 			return l.storeBlock(b, len(elems))
 		}
-		was, err := l.toTree()
-		if err != nil {
-			return err
-		}
-		if err = l.pushTree(end, elems); err != nil {
-			return l.backToBlock(was, err)
-		}
-		return l.saved(int64(len(elems)))
+		return l.toTree(int64(len(elems)), func() error { return l.pushTree(end, elems) })
 	}
 	if err := l.pushTree(end, elems); err != nil {
 		return firstError(err, l.saved(0))
@@ -95,42 +88,42 @@ func (l *List) dropped(changes int64) {
 	l.c.tx.MarkChanged(changes - 1)
 }
 
-// toTree makes the list a tree. It returns the block that it was, nil for none, for
-// backToBlock.
-func (l *List) toTree() (was []byte, err error) {
-	if l.c.exists {
-		was = slices.Clone(l.c.packed())
+// toTree makes the list, which is a block or not there, a tree with a change, which counts as
+// so many. After an error the list is what it was.
+func (l *List) toTree(changes int64, change func() error) error {
+	l.c.startTrees()
+	err := l.fillTree()
+	if err == nil {
+		err = change()
 	}
-	if err = l.c.makeTrees(EncTree); err != nil {
-		return nil, err
+	if err != nil {
+		l.c.freeTrees()
+		return err
 	}
-	if was == nil {
-		return nil, nil
+	if err = l.c.becomeTrees(EncTree); err != nil {
+		return err
 	}
-	t := l.c.tree(0)
+	return l.saved(changes)
+}
+
+// fillTree puts the elements of the block, if there is one, into an empty tree.
+func (l *List) fillTree() error {
+	if !l.c.exists {
+		return nil
+	}
+	b, t := l.c.packed(), l.c.tree(0)
 	var buf [8]byte
-	for at := packed.First(was); at >= 0; at = packed.Next(was, at) {
-		v := packed.Get(was, at)
+	for at := packed.First(b); at >= 0; at = packed.Next(b, at) {
+		v := packed.Get(b, at)
 		value := v.Text
 		if v.IsInt {
 			value = appendListInt(buf[:0], v.Int)
 		}
-		if err = t.InsertAt(t.Count, value, v.IsInt); err != nil {
-			return nil, l.backToBlock(was, storeError(err))
+		if err := t.InsertAt(t.Count, value, v.IsInt); err != nil {
+			return storeError(err)
 		}
 	}
-	return was, nil
-}
-
-// backToBlock undoes toTree after an error, which it returns.
-func (l *List) backToBlock(was []byte, err error) error {
-	l.saved(0)
-	if was == nil {
-		l.dropped(0)
-	} else if l.c.setPacked(EncListpack, was) == nil {
-		l.c.tx.MarkChanged(-1)
-	}
-	return err
+	return nil
 }
 
 // pushTree adds elements to the tree. After an error it is as it was.
@@ -231,14 +224,7 @@ func (l *List) Set(i int64, elem []byte) (ok bool, err error) {
 			b := l.copyBlock()
 			return true, l.storeBlock(packed.Replace(b, packed.Seek(b, int(i)), elem), 1)
 		}
-		was, err := l.toTree()
-		if err != nil {
-			return true, err
-		}
-		if err = l.setTree(i, elem); err != nil {
-			return true, l.backToBlock(was, err)
-		}
-		return true, l.saved(1)
+		return true, l.toTree(1, func() error { return l.setTree(i, elem) })
 	}
 	if err = l.setTree(i, elem); err != nil {
 		return true, firstError(err, l.saved(0))
@@ -265,14 +251,7 @@ func (l *List) Insert(i int64, elem []byte) error {
 			b := l.copyBlock()
 			return l.storeBlock(packed.Insert(b, packed.Seek(b, int(i)), elem), 1)
 		}
-		was, err := l.toTree()
-		if err != nil {
-			return err
-		}
-		if err = l.insertTree(i, elem); err != nil {
-			return l.backToBlock(was, err)
-		}
-		return l.saved(1)
+		return l.toTree(1, func() error { return l.insertTree(i, elem) })
 	}
 	if err := l.insertTree(i, elem); err != nil {
 		return firstError(err, l.saved(0))
