@@ -18,8 +18,8 @@ func TestListBecomesTreeWithoutMemory(t *testing.T) {
 		make func(l *List) error
 		want func(was []string) []string
 	}{
-		{"Push", func(l *List) error { return l.Push(Right, [][]byte{big, big}) },
-			func(was []string) []string { return append(was, string(big), string(big)) }},
+		{"Push", func(l *List) error { return l.Push(Right, slices.Repeat([][]byte{big}, 40)) },
+			func(was []string) []string { return append(was, slices.Repeat([]string{string(big)}, 40)...) }},
 		{"Set", func(l *List) error { _, err := l.Set(1, big); return err },
 			func(was []string) []string { was[1] = string(big); return was }},
 		{"Insert", func(l *List) error { return l.Insert(2, big) },
@@ -30,9 +30,11 @@ func TestListBecomesTreeWithoutMemory(t *testing.T) {
 		for _, mode := range []Mode{0, ModeThread} {
 			s := openStore(t, Options{Reserve: 1 << 30, Shards: 1})
 			tx, key := s.NewTx(), []byte("list")
+			set(t, s, 0, "other", "x", NoExpiry) // the last key takes all that is left with it
+			before := s.Memory().Entries
 			var was []string
 			if change.name != "new" {
-				was = []string{"a", "2", "c", strings.Repeat("d", 3000)}
+				was = []string{"a", "2", "c", strings.Repeat("d", 1500)}
 				elems := [][]byte{}
 				for _, e := range was {
 					elems = append(elems, []byte(e))
@@ -72,6 +74,8 @@ func TestListBecomesTreeWithoutMemory(t *testing.T) {
 				mustDo(t, v.Close())
 			}
 			mustCheck(t, s)
+			withKey(tx, key, func() { tx.Delete(0, key) })
+			until(t, "no more memory is in use than before", func() bool { return s.Memory().Entries == before })
 		}
 	}
 }
