@@ -223,6 +223,13 @@ func (m *Manager) target(q *Request, s *Settings) (path string, err error) {
 	return filepath.Join(s.Dir, file), nil
 }
 
+// Check returns what Start would say against the name and the database of q.
+func (m *Manager) Check(q Request) error {
+	settings := m.o.Settings()
+	_, err := m.target(&q, &settings)
+	return err
+}
+
 // choose settles the engine of a save; m.mu is held.
 func (m *Manager) choose(r *running, s *Settings, in autoInputs) {
 	if r.engine == 0 {

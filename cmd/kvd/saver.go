@@ -105,18 +105,33 @@ func (s *saver) Save() error { return saverError(s.Manager.Save()) }
 
 // Start implements command.Saver.
 func (s *saver) Start(r command.SaveRequest) (string, error) {
-	q := snapshot.Request{Name: r.Name, Schedule: r.Schedule, Reason: r.Reason}
+	q, err := saveRequest(r)
+	if err != nil {
+		return "", err
+	}
+	status, err := s.Manager.Start(q)
+	return status, saverError(err)
+}
+
+// Check implements command.Saver.
+func (s *saver) Check(r command.SaveRequest) error {
+	q, err := saveRequest(r)
+	if err == nil {
+		err = s.Manager.Check(q)
+	}
+	return saverError(err)
+}
+
+// saveRequest is what a command asks for in the words of package snapshot.
+func saveRequest(r command.SaveRequest) (q snapshot.Request, err error) {
+	q = snapshot.Request{Name: r.Name, Schedule: r.Schedule, Reason: r.Reason}
 	if r.DB >= 0 {
 		q.DB = &r.DB
 	}
 	if r.Kind != "" {
-		var err error
-		if q.Engine, err = snapshot.ParseEngine(r.Kind); err != nil {
-			return "", err
-		}
+		q.Engine, err = snapshot.ParseEngine(r.Kind)
 	}
-	status, err := s.Manager.Start(q)
-	return status, saverError(err)
+	return q, err
 }
 
 // Cancel implements command.Saver.

@@ -139,6 +139,9 @@ type Saver interface {
 	// Start starts a background save. With Schedule one that cannot start now
 	// is started as soon as the running one has ended. status is the text of the reply.
 	Start(r SaveRequest) (status string, err error)
+	// Check returns what Start would say against the name, the database and the engine of r,
+	// whatever else is going on. It waits for nothing.
+	Check(r SaveRequest) error
 	// Cancel ends the running save, if any, and waits until it is gone.
 	// ErrNoSave if none runs or is scheduled.
 	Cancel() error

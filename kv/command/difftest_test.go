@@ -3,6 +3,7 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -368,6 +369,12 @@ func (w *fakeWorld) Start(r SaveRequest) (string, error) {
 	w.requests = append(w.requests, r)
 	w.started = append(w.started, fmt.Sprint(r.Kind, ",", r.Schedule))
 	return "Background saving started", w.saveErr
+}
+func (w *fakeWorld) Check(r SaveRequest) error {
+	if r.Name == "bad/name" {
+		return errors.New("a name has no slash")
+	}
+	return nil
 }
 func (w *fakeWorld) Cancel() error { w.calls = append(w.calls, "cancel"); return w.saveErr }
 func (w *fakeWorld) BeforeFlushAll() {

@@ -119,6 +119,10 @@ func (x *Ctx) scheduleSave(r SaveRequest) {
 		x.Err(errSaving)
 		return
 	}
+	if err := x.Saver.Check(r); err != nil {
+		x.saveErr(err)
+		return
+	}
 	r.Schedule = true
 	saver, log := x.Saver, x.Log
 	x.after = append(x.after, func() {

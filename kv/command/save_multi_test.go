@@ -18,3 +18,14 @@ func TestScheduleInMultiWhileSaving(t *testing.T) {
 		t.Errorf("asked for %+v", w.requests)
 	}
 }
+
+// A save that cannot be made for its name is refused in the transaction, not in the log behind it.
+func TestSaveOfBadNameInMulti(t *testing.T) {
+	w := newWorld(t)
+	x, c := w.e.NewCtx(), w.connect()
+	doString(x, c, "MULTI")
+	doString(x, c, "BGSAVE", "TO", "bad/name")
+	if got := doString(x, c, "EXEC"); got != "*1\r\n-ERR a name has no slash\r\n" || len(w.requests) != 0 {
+		t.Errorf("%q, asked for %+v", got, w.requests)
+	}
+}

@@ -47,6 +47,7 @@ type noSaver struct{}
 
 func (noSaver) Save() error                               { return nil }
 func (noSaver) Start(command.SaveRequest) (string, error) { return "Background saving started", nil }
+func (noSaver) Check(command.SaveRequest) error           { return nil }
 func (noSaver) Cancel() error                             { return nil }
 func (noSaver) BeforeFlushAll()                           {}
 func (noSaver) AfterFlushAll()                            {}

@@ -115,11 +115,22 @@ func (s *saver) find(name string) *saveKind {
 	return nil
 }
 
+// Check implements command.Saver.
+func (s *saver) Check(r command.SaveRequest) error {
+	if s.find(r.Kind) == nil {
+		return errNoKind
+	}
+	return nil
+}
+
+// errNoKind refuses a save that there is not.
+var errNoKind = errors.New("there is no such save")
+
 // Start implements command.Saver. Nothing is ever scheduled for later.
 func (s *saver) Start(r command.SaveRequest) (status string, err error) {
 	k := s.find(r.Kind)
 	if k == nil {
-		return "", errors.New("there is no such save")
+		return "", errNoKind
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
